@@ -1,0 +1,3 @@
+//! `epp`: the endpoint picker.
+
+fn main() {}

@@ -1,0 +1,3 @@
+//! `eppctl`: the operator's tool.
+
+fn main() {}

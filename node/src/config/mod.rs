@@ -1,0 +1,1 @@
+//! EndpointPickerConfig: read, checked, and turned into a scheduler.

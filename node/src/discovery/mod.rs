@@ -1,0 +1,1 @@
+//! Where endpoints come from: events from a source, here a watched file.

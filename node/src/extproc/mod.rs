@@ -1,0 +1,1 @@
+//! The conversation with Envoy over ext_proc.

@@ -1,0 +1,24 @@
+//! The picker. Rooms in the order in which a request meets them; ARCHITECTURE.md draws the map.
+
+pub mod command_line;
+pub mod config;
+
+pub mod server;
+
+pub mod http2;
+
+pub mod extproc;
+
+pub mod openai;
+
+pub mod scheduling;
+
+pub mod plugins;
+
+pub mod endpoints;
+
+pub mod discovery;
+
+pub mod scrape;
+
+pub mod clock;

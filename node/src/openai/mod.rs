@@ -1,0 +1,1 @@
+//! OpenAI requests and answers, read in one pass without a tree.

@@ -1,0 +1,1 @@
+//! Model servers' metrics pages, fetched over one kept connection and read into samples.

@@ -1,0 +1,1 @@
+//! The ext_proc port: listener, TLS, one thread per core, one task per connection.

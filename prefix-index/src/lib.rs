@@ -1,0 +1,1 @@
+//! Which endpoint holds which prompt prefix: a pure, deterministic, bounded index.

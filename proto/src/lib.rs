@@ -1,0 +1,1 @@
+//! The wire types that Convoy speaks, and nothing else.
