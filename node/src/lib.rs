@@ -22,3 +22,11 @@ pub mod discovery;
 pub mod scrape;
 
 pub mod clock;
+
+pub mod health;
+
+pub mod logging;
+
+pub mod metrics;
+
+pub mod watchdog;

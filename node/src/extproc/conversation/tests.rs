@@ -1,0 +1,361 @@
+use proptest::prelude::*;
+
+use super::*;
+
+const FULL: Modes =
+    Modes { request: BodyMode::FullDuplexStreamed, response: BodyMode::FullDuplexStreamed };
+const BUFFERED: Modes = Modes { request: BodyMode::Buffered, response: BodyMode::None };
+const STREAMED: Modes = Modes { request: BodyMode::Streamed, response: BodyMode::Streamed };
+
+/// One line of a script: what Envoy says.
+fn input(line: &str) -> Input {
+    let (what, rest) = line.split_once(' ').unwrap_or((line, ""));
+    let end_of_stream = rest.ends_with('.');
+    let chunk = Bytes::copy_from_slice(rest.trim_end_matches('.').as_bytes());
+    match what {
+        "headers" => Input::RequestHeaders { end_of_stream },
+        "body" => Input::RequestBody { chunk, end_of_stream },
+        "trailers" => Input::RequestTrailers,
+        "200" => Input::ResponseHeaders { end_of_stream, streaming: false },
+        "sse" => Input::ResponseHeaders { end_of_stream, streaming: true },
+        "answer" => Input::ResponseBody { chunk, end_of_stream },
+        "after" => Input::ResponseTrailers,
+        other => panic!("no such line: {other}"),
+    }
+}
+
+fn show(answer: &Answer) -> String {
+    match answer {
+        Answer::PickInHeaders => "pick".to_owned(),
+        Answer::PickInBody => "pick in body".to_owned(),
+        Answer::Headers(side) => format!("{side:?} headers"),
+        Answer::BodyAsIs(side) => format!("{side:?} body as is"),
+        Answer::Trailers(side) => format!("{side:?} trailers"),
+        Answer::Body { side, pieces, end_of_stream } => {
+            let text: String =
+                pieces.iter().map(|piece| String::from_utf8_lossy(piece).into_owned()).collect();
+            format!("{side:?} {text}{}", if *end_of_stream { "." } else { "" })
+        }
+    }
+}
+
+/// Plays `script` with every pick granted and shows what was answered; "left" is a stream ended
+/// with OK, and an error is shown as its text.
+fn play(modes: Modes, observe: bool, script: &[&str]) -> Vec<String> {
+    let mut conversation = Conversation::new(modes);
+    let mut shown = Vec::new();
+    for line in script {
+        let mut answers = Vec::new();
+        let next = match conversation.on(input(line), &mut answers) {
+            Ok(Next::Pick) => conversation.resolve(Verdict::Picked { observe }, &mut answers),
+            Ok(next) => next,
+            Err(error) => {
+                shown.push(error.to_string());
+                return shown;
+            }
+        };
+        shown.extend(answers.iter().map(show));
+        if next == Next::Leave {
+            shown.push("left".to_owned());
+        }
+    }
+    shown
+}
+
+#[track_caller]
+fn check(modes: Modes, script: &[&str], expected: &[&str]) {
+    assert_eq!(play(modes, true, script), expected);
+}
+
+#[test]
+fn a_request_is_answered_headers_first_once_it_is_whole() {
+    check(
+        FULL,
+        &["headers", "body ab", "body cd.", "sse", "answer x", "answer ."],
+        &["pick", "Request abcd.", "Response headers", "Response x", "Response .", "left"],
+    );
+}
+
+#[test]
+fn a_request_without_a_body_is_answered_at_its_headers() {
+    check(FULL, &["headers ."], &["pick"]);
+}
+
+#[test]
+fn an_empty_body_is_answered_with_an_empty_end() {
+    check(FULL, &["headers", "body ."], &["pick", "Request ."]);
+}
+
+#[test]
+fn a_request_that_ends_in_trailers_is_answered() {
+    check(FULL, &["headers", "body ab", "trailers"], &["pick", "Request ab", "Request trailers"]);
+    check(FULL, &["headers", "trailers"], &["pick", "Request trailers"]);
+}
+
+#[test]
+fn a_repeated_end_of_stream_is_not_answered_twice() {
+    check(FULL, &["headers", "body ab.", "body ."], &["pick", "Request ab."]);
+}
+
+#[test]
+fn an_unobserved_request_is_left_when_its_body_is_through() {
+    assert_eq!(play(FULL, false, &["headers", "body a."]), ["pick", "Request a.", "left"]);
+    assert_eq!(
+        play(FULL, false, &["headers", "body a", "trailers"]),
+        ["pick", "Request a", "Request trailers", "left"]
+    );
+    assert_eq!(play(FULL, false, &["headers ."]), ["pick", "left"]);
+}
+
+#[test]
+fn a_short_answer_is_given_back_whole() {
+    check(
+        FULL,
+        &["200", "answer {\"a\"", "answer :1}", "answer ."],
+        &["Response headers", "Response {\"a\":1}.", "left"],
+    );
+}
+
+#[test]
+fn an_answer_that_ends_in_trailers_has_no_end_in_its_body() {
+    check(
+        FULL,
+        &["200", "answer ab", "after"],
+        &["Response headers", "Response ab", "Response trailers", "left"],
+    );
+    check(
+        FULL,
+        &["sse", "answer ab", "after"],
+        &["Response headers", "Response ab", "Response trailers", "left"],
+    );
+}
+
+#[test]
+fn a_stream_may_carry_the_response_alone() {
+    check(FULL, &["sse ."], &["Response headers", "left"]);
+}
+
+#[test]
+fn envoy_may_answer_while_the_request_is_on_its_way() {
+    check(
+        FULL,
+        &["headers", "body ab", "200", "answer no."],
+        &["Response headers", "Response no.", "left"],
+    );
+}
+
+#[test]
+fn a_buffered_body_is_picked_for_in_its_own_answer() {
+    check(
+        BUFFERED,
+        &["headers", "body ab.", "200 ."],
+        &["Request headers", "pick in body", "Response headers", "left"],
+    );
+    check(
+        BUFFERED,
+        &["headers", "body ab", "trailers"],
+        &["Request headers", "pick in body", "Request trailers"],
+    );
+    check(BUFFERED, &["headers ."], &["pick"]);
+}
+
+#[test]
+fn a_streamed_body_is_picked_for_at_its_headers() {
+    check(
+        STREAMED,
+        &["headers", "body a", "body b.", "200", "answer c", "answer d."],
+        &[
+            "pick",
+            "Request body as is",
+            "Request body as is",
+            "Response headers",
+            "Response body as is",
+            "Response body as is",
+            "left",
+        ],
+    );
+}
+
+#[test]
+fn what_is_out_of_order_is_named() {
+    check(FULL, &["body a."], &["a request body chunk came before any headers"]);
+    check(
+        FULL,
+        &["headers", "headers"],
+        &["request headers came while the request body was expected"],
+    );
+    check(
+        FULL,
+        &["headers", "answer a"],
+        &["a response body chunk came while the request body was expected"],
+    );
+    check(
+        FULL,
+        &["headers .", "after"],
+        &["pick", "response trailers came after the request ended and before response headers"],
+    );
+    check(
+        FULL,
+        &["headers", "body a.", "body b."],
+        &[
+            "pick",
+            "Request a.",
+            "a request body chunk came after the request ended and before response headers",
+        ],
+    );
+}
+
+#[test]
+fn an_answer_too_long_to_hold_passes_as_it_comes() {
+    let mut conversation = Conversation::new(FULL);
+    let mut answers = Vec::new();
+    conversation.on(input("200"), &mut answers).unwrap();
+    let chunk = Bytes::from(vec![b'a'; RESPONSE_HELD_BYTES_MAX]);
+    for _ in 0..3 {
+        let input = Input::ResponseBody { chunk: chunk.clone(), end_of_stream: false };
+        conversation.on(input, &mut answers).unwrap();
+        assert!(conversation.held_bytes() <= RESPONSE_HELD_BYTES_MAX);
+    }
+    let sent: usize = answers
+        .iter()
+        .filter_map(|answer| match answer {
+            Answer::Body { pieces, .. } => Some(pieces.iter().map(Bytes::len).sum::<usize>()),
+            _ => None,
+        })
+        .sum();
+    assert_eq!(sent, 3 * RESPONSE_HELD_BYTES_MAX);
+}
+
+fn any_input() -> impl Strategy<Value = Input> {
+    let body = prop::collection::vec(any::<u8>(), 0..9).prop_map(Bytes::from);
+    prop_oneof![
+        any::<bool>().prop_map(|end_of_stream| Input::RequestHeaders { end_of_stream }),
+        (body.clone(), any::<bool>())
+            .prop_map(|(chunk, end_of_stream)| Input::RequestBody { chunk, end_of_stream }),
+        Just(Input::RequestTrailers),
+        any::<(bool, bool)>().prop_map(|(end_of_stream, streaming)| Input::ResponseHeaders {
+            end_of_stream,
+            streaming
+        }),
+        (body, any::<bool>())
+            .prop_map(|(chunk, end_of_stream)| Input::ResponseBody { chunk, end_of_stream }),
+        Just(Input::ResponseTrailers),
+    ]
+}
+
+fn any_modes() -> impl Strategy<Value = Modes> {
+    let mode = || {
+        prop_oneof![
+            Just(BodyMode::None),
+            Just(BodyMode::Streamed),
+            Just(BodyMode::Buffered),
+            Just(BodyMode::FullDuplexStreamed),
+        ]
+    };
+    (mode(), mode()).prop_map(|(request, response)| Modes { request, response })
+}
+
+/// Ranks answers by the order that the protocol asks for.
+fn rank(answer: &Answer) -> u8 {
+    match answer {
+        Answer::PickInHeaders | Answer::Headers(Side::Request) => 0,
+        Answer::PickInBody
+        | Answer::BodyAsIs(Side::Request)
+        | Answer::Body { side: Side::Request, .. } => 1,
+        Answer::Trailers(Side::Request) => 2,
+        Answer::Headers(Side::Response) => 3,
+        Answer::BodyAsIs(Side::Response) | Answer::Body { side: Side::Response, .. } => 4,
+        Answer::Trailers(Side::Response) => 5,
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
+
+    /// Whatever order messages come in: answers keep the protocol's order, nothing is answered
+    /// twice, and a stream that was left or broken stays so.
+    #[test]
+    fn any_messages_in_any_order_are_answered_in_order_or_refused(
+        modes in any_modes(),
+        observe in any::<bool>(),
+        inputs in prop::collection::vec(any_input(), 0..16),
+    ) {
+        let mut conversation = Conversation::new(modes);
+        let (mut answers, mut picks, mut over) = (Vec::new(), 0, false);
+        for input in inputs {
+            let before = answers.len();
+            match conversation.on(input, &mut answers) {
+                Ok(next) => {
+                    prop_assert!(!over, "an ended conversation took another message");
+                    let next = if next == Next::Pick {
+                        picks += 1;
+                        conversation.resolve(Verdict::Picked { observe }, &mut answers)
+                    } else {
+                        next
+                    };
+                    prop_assert_ne!(next, Next::Pick);
+                    over = next == Next::Leave;
+                }
+                Err(_) => {
+                    prop_assert_eq!(before, answers.len(), "a refused message was answered");
+                    break;
+                }
+            }
+        }
+        // A request's body that is repeated after the response began is the one late answer.
+        let request: Vec<u8> = answers.iter().map(rank).filter(|&rank| rank < 3).collect();
+        let response: Vec<u8> = answers.iter().map(rank).filter(|&rank| 3 <= rank).collect();
+        prop_assert!(request.is_sorted() && response.is_sorted());
+        for once in [0, 2] {
+            prop_assert!(request.iter().filter(|&&rank| rank == once).count() <= 1);
+        }
+        for once in [3, 5] {
+            prop_assert!(response.iter().filter(|&&rank| rank == once).count() <= 1);
+        }
+        let carried = answers
+            .iter()
+            .filter(|answer| matches!(answer, Answer::PickInHeaders | Answer::PickInBody))
+            .count();
+        prop_assert_eq!(carried, picks);
+        prop_assert!(picks <= 1);
+    }
+
+    /// A body comes back byte for byte however it was split, in pieces that Envoy takes.
+    #[test]
+    fn a_body_comes_back_byte_for_byte_however_it_was_split(
+        body in prop::collection::vec(any::<u8>(), 0..200_000),
+        cuts in prop::collection::vec(any::<prop::sample::Index>(), 0..6),
+        trailers in any::<bool>(),
+    ) {
+        let mut conversation = Conversation::new(FULL);
+        let mut answers = Vec::new();
+        conversation.on(Input::RequestHeaders { end_of_stream: false }, &mut answers).unwrap();
+        let mut cuts: Vec<usize> = cuts.iter().map(|cut| cut.index(body.len() + 1)).collect();
+        cuts.extend([0, body.len()]);
+        cuts.sort_unstable();
+        let whole = Bytes::from(body);
+        let chunks: Vec<Bytes> =
+            cuts.windows(2).map(|window| whole.slice(window[0]..window[1])).collect();
+        for (position, chunk) in chunks.iter().enumerate() {
+            let end_of_stream = !trailers && position + 1 == chunks.len();
+            let input = Input::RequestBody { chunk: chunk.clone(), end_of_stream };
+            conversation.on(input, &mut answers).unwrap();
+        }
+        if trailers {
+            conversation.on(Input::RequestTrailers, &mut answers).unwrap();
+        }
+        conversation.resolve(Verdict::Picked { observe: true }, &mut answers);
+        let mut back = Vec::new();
+        let mut ends = 0;
+        for answer in &answers {
+            if let Answer::Body { pieces, end_of_stream, .. } = answer {
+                let len: usize = pieces.iter().map(Bytes::len).sum();
+                prop_assert!(len <= super::super::chunks::BODY_ANSWER_BYTES_MAX);
+                pieces.iter().for_each(|piece| back.extend_from_slice(piece));
+                ends += usize::from(*end_of_stream);
+            }
+        }
+        prop_assert_eq!(back, whole.to_vec());
+        prop_assert_eq!(ends, usize::from(!trailers));
+    }
+}

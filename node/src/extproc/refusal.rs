@@ -1,0 +1,86 @@
+//! Refusals: the answers that pick nobody. One place turns them into HTTP.
+
+use std::time::Duration;
+
+use crate::openai::BodyError;
+
+/// Why a request was refused. The text is the body that the client reads; codes and texts are
+/// those of the picker that Convoy replaces where it knows the case.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Refusal {
+    #[error("inference error: BadRequest - {0}")]
+    BadBody(BodyError),
+    #[error(
+        "inference error: ServiceUnavailable - \
+         failed to find endpoint candidates for serving the request"
+    )]
+    NoCandidates,
+    #[error("inference error: Internal - no pods available in datastore")]
+    EmptyPool,
+    #[error(
+        "inference error: ResourceExhausted - no endpoints available for the given request"
+    )]
+    FilteredOut,
+    #[error(
+        "inference error: PayloadTooLarge - the request body is larger than {bytes_max} bytes \
+         (--body-bytes-max)"
+    )]
+    BodyTooLarge { bytes_max: u64 },
+    #[error(
+        "inference error: ServiceUnavailable - bodies in flight exceed {bytes_max} bytes \
+         (--bodies-bytes-max); retry later"
+    )]
+    BodiesTooLarge { bytes_max: u64 },
+    #[error(
+        "inference error: ServiceUnavailable - more than {streams_max} requests in flight \
+         (--streams-max); retry later"
+    )]
+    TooManyStreams { streams_max: u32 },
+    #[error(
+        "inference error: DeadlineExceeded - the request did not arrive whole within {within:?} \
+         (--request-deadline)"
+    )]
+    Late { within: Duration },
+}
+
+impl Refusal {
+    /// The HTTP status that the client sees.
+    pub fn status(&self) -> u32 {
+        match self {
+            Self::BadBody(_) => 400,
+            Self::BodyTooLarge { .. } => 413,
+            Self::FilteredOut => 429,
+            Self::EmptyPool => 500,
+            Self::NoCandidates | Self::BodiesTooLarge { .. } | Self::TooManyStreams { .. } => 503,
+            Self::Late { .. } => 504,
+        }
+    }
+
+    /// The value of the `error_code` label.
+    pub fn error_code(&self) -> &'static str {
+        match self {
+            Self::BadBody(_) => "BadRequest",
+            Self::BodyTooLarge { .. } => "PayloadTooLarge",
+            Self::FilteredOut => "ResourceExhausted",
+            Self::EmptyPool => "Internal",
+            Self::NoCandidates | Self::BodiesTooLarge { .. } | Self::TooManyStreams { .. } => {
+                "ServiceUnavailable"
+            }
+            Self::Late { .. } => "DeadlineExceeded",
+        }
+    }
+
+    /// The value of the response header that tells gateways why the request was dropped.
+    pub fn dropped_reason(&self) -> Option<&'static str> {
+        match self {
+            Self::NoCandidates => Some("rejected-no-endpoints"),
+            Self::FilteredOut => Some("rejected-saturated"),
+            Self::BadBody(_)
+            | Self::EmptyPool
+            | Self::BodyTooLarge { .. }
+            | Self::BodiesTooLarge { .. }
+            | Self::TooManyStreams { .. }
+            | Self::Late { .. } => None,
+        }
+    }
+}

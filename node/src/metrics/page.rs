@@ -1,0 +1,83 @@
+//! The metrics page, over plain HTTP.
+
+use std::{convert::Infallible, io, sync::Arc};
+
+use bytes::Bytes;
+use http_body_util::Full;
+use hyper::{
+    Method, Request, Response, StatusCode, body::Incoming, header::CONTENT_TYPE,
+    server::conn::http1, service::service_fn,
+};
+use hyper_util::rt::{TokioIo, TokioTimer};
+use prometheus_client::{encoding::text::encode, registry::Registry};
+use tokio::{net::TcpListener, sync::Semaphore, task::JoinSet};
+
+/// What the page shows, encoded at each request.
+#[derive(Clone, Debug)]
+pub struct Page(Arc<Registry>);
+
+/// Scrapers at once at most. A cluster has a handful.
+const CONNECTIONS_MAX: usize = 64;
+
+impl Page {
+    pub fn new(registry: Registry) -> Self {
+        Self(Arc::new(registry))
+    }
+
+    fn answer(&self, request: &Request<Incoming>) -> Response<Full<Bytes>> {
+        match (request.method(), request.uri().path()) {
+            (&Method::GET | &Method::HEAD, "/metrics") => {}
+            (_, "/metrics") => return plain(StatusCode::METHOD_NOT_ALLOWED, "use GET"),
+            _ => return plain(StatusCode::NOT_FOUND, "the metrics are at /metrics"),
+        }
+        let mut text = String::new();
+        if encode(&mut text, &self.0).is_err() {
+            return plain(StatusCode::INTERNAL_SERVER_ERROR, "the metrics cannot be encoded");
+        }
+        let mut response = Response::new(Full::from(text));
+        let kind = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+        response.headers_mut().insert(CONTENT_TYPE, http::HeaderValue::from_static(kind));
+        response
+    }
+}
+
+fn plain(status: StatusCode, text: &'static str) -> Response<Full<Bytes>> {
+    let mut response = Response::new(Full::from(text));
+    *response.status_mut() = status;
+    response
+}
+
+/// Serves the page on `listener` until it is dropped.
+pub async fn serve(listener: TcpListener, page: Page) -> io::Result<()> {
+    let places = Arc::new(Semaphore::new(CONNECTIONS_MAX));
+    let mut connections = JoinSet::new();
+    loop {
+        let Ok(place) = Arc::clone(&places).acquire_owned().await else {
+            return Ok(());
+        };
+        let socket = match listener.accept().await {
+            Ok((socket, _peer)) => socket,
+            Err(error) => {
+                // Out of file descriptors, most likely: others may come free.
+                tracing::warn!(error = %error, "cannot accept a scraper");
+                tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+                continue;
+            }
+        };
+        let page = page.clone();
+        connections.spawn(async move {
+            let answer = service_fn(|request| {
+                let response = page.answer(&request);
+                async move { Ok::<_, Infallible>(response) }
+            });
+            // A scraper that goes away mid-page is its own affair.
+            let _ = http1::Builder::new()
+                .timer(TokioTimer::new())
+                .header_read_timeout(std::time::Duration::from_secs(30))
+                .serve_connection(TokioIo::new(socket), answer)
+                .await;
+            drop(place);
+        });
+        while connections.try_join_next().is_some() {}
+    }
+}

@@ -1,0 +1,128 @@
+//! What is counted of ext_proc streams and of the bounds on them.
+
+use prometheus_client::{
+    encoding::EncodeLabelSet,
+    metrics::{counter::Counter, family::Family, gauge::Gauge},
+    registry::Registry,
+};
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct CodeLabels {
+    code: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct BoundLabels {
+    bound: &'static str,
+}
+
+/// How a stream ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum StreamEnd {
+    /// Everything that was asked was answered.
+    Ok,
+    /// The gateway went away, or reset the stream.
+    Cancelled,
+    /// What came was out of order or not understood.
+    Invalid,
+    /// A bound was reached or a message was too long.
+    Refused,
+}
+
+/// Which bound refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Bound {
+    BodyBytes,
+    BodiesBytes,
+    Streams,
+    Deadline,
+}
+
+/// Every metric of streams. Cloned handles count together.
+#[derive(Clone, Debug)]
+pub struct StreamMetrics {
+    ok: Counter,
+    cancelled: Counter,
+    invalid: Counter,
+    refused: Counter,
+    by_bound: Family<BoundLabels, Counter>,
+    open: Gauge,
+    held_bytes: Gauge,
+    connections: Gauge,
+    failed_handshakes: Counter,
+}
+
+impl StreamMetrics {
+    pub fn register(registry: &mut Registry) -> Self {
+        let ends: Family<CodeLabels, Counter> = Family::default();
+        let end = |code| ends.get_or_create_owned(&CodeLabels { code });
+        let metrics = Self {
+            ok: end("OK"),
+            cancelled: end("Canceled"),
+            invalid: end("InvalidArgument"),
+            refused: end("ResourceExhausted"),
+            by_bound: Family::default(),
+            open: Gauge::default(),
+            held_bytes: Gauge::default(),
+            connections: Gauge::default(),
+            failed_handshakes: Counter::default(),
+        };
+        let help = "ext_proc streams that ended, by code";
+        registry.register("llm_d_epp_extproc_streams", help, ends);
+        let help = "ext_proc streams in flight";
+        registry.register("llm_d_epp_extproc_streams_inflight", help, metrics.open.clone());
+        let help = "Requests refused because a bound was reached, by bound";
+        registry.register("convoy_refused", help, metrics.by_bound.clone());
+        let help = "Bytes of request and response bodies held";
+        registry.register("convoy_bodies_held_bytes", help, metrics.held_bytes.clone());
+        let help = "Connections from gateways";
+        registry.register("convoy_connections", help, metrics.connections.clone());
+        let help = "TLS handshakes that failed";
+        registry.register("convoy_failed_handshakes", help, metrics.failed_handshakes.clone());
+        metrics
+    }
+
+    pub fn opened(&self) {
+        self.open.inc();
+    }
+
+    pub fn ended(&self, end: StreamEnd) {
+        self.open.dec();
+        match end {
+            StreamEnd::Ok => self.ok.inc(),
+            StreamEnd::Cancelled => self.cancelled.inc(),
+            StreamEnd::Invalid => self.invalid.inc(),
+            StreamEnd::Refused => self.refused.inc(),
+        };
+    }
+
+    pub fn refused_by(&self, bound: Bound) {
+        let bound = match bound {
+            Bound::BodyBytes => "body_bytes",
+            Bound::BodiesBytes => "bodies_bytes",
+            Bound::Streams => "streams",
+            Bound::Deadline => "deadline",
+        };
+        self.by_bound.get_or_create(&BoundLabels { bound }).inc();
+    }
+
+    pub fn held(&self, before: usize, after: usize) {
+        if before < after {
+            self.held_bytes.inc_by(i64::try_from(after - before).unwrap_or(i64::MAX));
+        } else if after < before {
+            self.held_bytes.dec_by(i64::try_from(before - after).unwrap_or(i64::MAX));
+        }
+    }
+
+    pub fn connected(&self) {
+        self.connections.inc();
+    }
+
+    pub fn disconnected(&self) {
+        self.connections.dec();
+    }
+
+    pub fn handshake_failed(&self) {
+        self.failed_handshakes.inc();
+    }
+}
