@@ -4,6 +4,8 @@
 //! build compiles it to the types below, with a client and a server for each service. Body fields
 //! are [`bytes::Bytes`]: decoding from a `Bytes` copies no body.
 
+pub mod hot;
+
 /// Everything that `schema/` declares, under the protocols' own package names.
 #[expect(
     clippy::allow_attributes_without_reason,

@@ -1,0 +1,38 @@
+//! Runs a property on random input, and says how to run it again.
+
+use std::fmt::Debug;
+use std::hash::{BuildHasher as _, RandomState};
+
+use proptest::strategy::Strategy;
+use proptest::test_runner::{Config, RngSeed, TestCaseResult, TestRunner};
+
+/// How many inputs a property is tried on, unless `PROPTEST_CASES` says otherwise.
+const CASES: u32 = 512;
+
+/// Tries `property` on many values of `inputs`.
+#[track_caller]
+pub(crate) fn check<S: Strategy<Value: Debug>>(
+    inputs: &S,
+    property: impl Fn(S::Value) -> TestCaseResult,
+) {
+    let from_environment = |name: &str| std::env::var(name).ok().and_then(|text| text.parse().ok());
+    let seed = from_environment("PROPTEST_RNG_SEED")
+        .unwrap_or_else(|| RandomState::new().hash_one("a seed for this run"));
+    let cases = from_environment("PROPTEST_CASES")
+        .and_then(|cases| u32::try_from(cases).ok())
+        .unwrap_or(CASES);
+    let config = Config {
+        cases,
+        rng_seed: RngSeed::Fixed(seed),
+        failure_persistence: None,
+        ..Config::default()
+    };
+    if let Err(failure) = TestRunner::new(config).run(inputs, property) {
+        let thread = std::thread::current();
+        let name = thread.name().unwrap_or("");
+        panic!(
+            "{failure}\nreplay: PROPTEST_RNG_SEED={seed} PROPTEST_CASES={cases} \
+             cargo test -p convoy-proto --test suite -- --exact {name}"
+        );
+    }
+}
