@@ -21,6 +21,10 @@ pub mod discovery;
 
 pub mod scrape;
 
+pub mod document;
+
+pub mod notation;
+
 pub mod clock;
 
 pub mod health;

@@ -1,1 +1,1 @@
-//! EndpointPickerConfig: read, checked, and turned into a scheduler.
+//! `EndpointPickerConfig`: read, checked, and turned into a scheduler.

@@ -1,6 +1,9 @@
 //! What a scheduling plugin is, and what it may know about the request.
 
-use std::time::{Duration, Instant};
+use std::{
+    fmt,
+    time::{Duration, Instant},
+};
 
 use crate::endpoints::{Load, Member, View};
 
@@ -30,14 +33,28 @@ pub struct PromptMatch<'a> {
     pub matched: &'a [u32],
 }
 
+impl PromptMatch<'_> {
+    /// The blocks that `candidate` is believed to hold; none if nothing was said of it.
+    pub fn matched_blocks(&self, candidate: Candidate) -> u32 {
+        self.matched.get(candidate.0 as usize).copied().unwrap_or(0)
+    }
+}
+
 impl<'a> PickContext<'a> {
-    pub fn member(&self, candidate: Candidate) -> &'a Member {
-        &self.view.members[candidate.0 as usize]
+    /// The endpoint at the candidate's position; `None` for a candidate of another view.
+    pub fn member(&self, candidate: Candidate) -> Option<&'a Member> {
+        self.view.members.get(candidate.0 as usize)
     }
 
     /// The candidate's load; `None` when nothing fresh is known of it.
     pub fn load(&self, candidate: Candidate) -> Option<&'a Load> {
-        self.member(candidate).load(self.now, self.load_age_max)
+        self.member(candidate)?.load(self.now, self.load_age_max)
+    }
+
+    /// The value of the request's header `name`, which is written in lower case. Of several the
+    /// last counts.
+    pub fn header(&self, name: &str) -> Option<&'a str> {
+        self.headers.iter().rev().find(|(known, _)| known == name).map(|(_, value)| value.as_str())
     }
 }
 
@@ -45,25 +62,30 @@ impl<'a> PickContext<'a> {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Candidate(pub u32);
 
+/// A candidate and what all scorers together say of it.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Scored {
+    pub candidate: Candidate,
+    /// The weighted sum of its scores; never NaN.
+    pub score: f64,
+}
+
 /// Keeps the candidates that may serve the request.
-pub trait Filter: Send + Sync {
+pub trait Filter: Send + Sync + fmt::Debug {
+    /// Removes candidates, and may reorder those that stay. It adds none.
     fn filter(&self, context: &PickContext<'_>, candidates: &mut Vec<Candidate>);
 }
 
 /// Says how well each candidate suits the request.
-pub trait Scorer: Send + Sync {
+pub trait Scorer: Send + Sync + fmt::Debug {
     /// Writes one score per candidate, 0.0 (worst) to 1.0 (best), into `scores`, which has the
     /// length of `candidates` and comes filled with 0.0.
     fn score(&self, context: &PickContext<'_>, candidates: &[Candidate], scores: &mut [f64]);
 }
 
 /// Chooses among scored candidates.
-pub trait Picker: Send + Sync {
-    /// Appends the choice to `picked`, best first.
-    fn pick(
-        &self,
-        scored: &[(Candidate, f64)],
-        random: &mut fastrand::Rng,
-        picked: &mut Vec<Candidate>,
-    );
+pub trait Picker: Send + Sync + fmt::Debug {
+    /// Appends the choice to `picked`, best first: at least one candidate if `ranking` has any.
+    /// `ranking` is the picker's to reorder and overwrite.
+    fn pick(&self, ranking: &mut [Scored], random: &mut fastrand::Rng, picked: &mut Vec<Candidate>);
 }
