@@ -19,7 +19,7 @@ pub struct EndpointKey {
 }
 
 /// One `ip:port` of one pod that can take a request.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Endpoint {
     pub key: EndpointKey,
     /// The address as Envoy is told it; IPv6 is bracketed.
@@ -35,24 +35,37 @@ pub struct Endpoint {
 }
 
 /// Requests that this replica has sent and not yet seen finish.
-#[derive(Debug, Default)]
+///
+/// Clones count together: an endpoint whose labels change keeps its count.
+#[derive(Clone, Debug, Default)]
 pub struct InFlight {
-    requests: AtomicU32,
+    requests: Arc<Line>,
 }
 
+/// A cache line of its own, since every request through the endpoint writes to it.
+#[derive(Debug, Default)]
+#[repr(align(64))]
+struct Line(AtomicU32);
+
 impl InFlight {
+    /// True if both count together: they belong to one life of one endpoint.
+    pub fn same(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.requests, &other.requests)
+    }
+
     pub fn requests(&self) -> u32 {
-        self.requests.load(Ordering::Relaxed)
+        self.requests.0.load(Ordering::Relaxed)
     }
 
     pub fn started(&self) {
-        self.requests.fetch_add(1, Ordering::Relaxed);
+        self.requests.0.fetch_add(1, Ordering::Relaxed);
     }
 
     /// Counts one down. Never below zero: a finish without a start is ignored.
     pub fn finished(&self) {
         let _ = self
             .requests
+            .0
             .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |requests| requests.checked_sub(1));
     }
 }
@@ -69,6 +82,9 @@ pub struct Load {
     pub cache_block_tokens: Option<u32>,
     /// The engine's own cache blocks.
     pub cache_blocks: Option<u32>,
+    /// When the engine's process started, in seconds since the Unix epoch by its own clock. A
+    /// change is a new incarnation.
+    pub process_start_s: Option<f64>,
 }
 
 /// The adapters that a server has loaded or is about to load.
