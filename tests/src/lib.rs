@@ -1,1 +1,8 @@
 //! Real parts for tests: Envoy, a simulated model server, and what starts them.
+
+pub mod binaries;
+pub mod body;
+pub mod client;
+pub mod envoy;
+pub mod processes;
+pub mod scratch;
