@@ -21,6 +21,8 @@ pub mod discovery;
 
 pub mod scrape;
 
+pub mod supervision;
+
 pub mod document;
 
 pub mod notation;

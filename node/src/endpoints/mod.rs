@@ -1,9 +1,15 @@
 //! Endpoints, their loads, and the view of both that picks read.
 
+pub mod book;
+
+mod pool;
 mod published;
 mod roster;
+mod slots;
 mod view;
 
+pub use pool::Heard;
 pub use published::PublishedView;
 pub use roster::{Change, Roster};
+pub use slots::Slots;
 pub use view::{Endpoint, EndpointKey, InFlight, Load, LoraAdapters, Member, Sample, View};

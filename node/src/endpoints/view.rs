@@ -4,7 +4,7 @@ use std::{
     collections::BTreeMap,
     net::SocketAddr,
     sync::{
-        Arc,
+        Arc, Weak,
         atomic::{AtomicU32, Ordering},
     },
     time::{Duration, Instant},
@@ -39,34 +39,41 @@ pub struct Endpoint {
 /// Clones count together: an endpoint whose labels change keeps its count.
 #[derive(Clone, Debug, Default)]
 pub struct InFlight {
-    requests: Arc<Line>,
+    counters: Arc<Counters>,
 }
 
 /// A cache line of its own, since every request through the endpoint writes to it.
 #[derive(Debug, Default)]
 #[repr(align(64))]
-struct Line(AtomicU32);
+pub(super) struct Counters {
+    requests: AtomicU32,
+}
 
 impl InFlight {
     /// True if both count together: they belong to one life of one endpoint.
     pub fn same(&self, other: &Self) -> bool {
-        Arc::ptr_eq(&self.requests, &other.requests)
+        Arc::ptr_eq(&self.counters, &other.counters)
+    }
+
+    /// Something that knows whether this life of the endpoint is still held by anyone.
+    pub(super) fn downgrade(&self) -> Weak<Counters> {
+        Arc::downgrade(&self.counters)
     }
 
     pub fn requests(&self) -> u32 {
-        self.requests.0.load(Ordering::Relaxed)
+        self.counters.requests.load(Ordering::Relaxed)
     }
 
     pub fn started(&self) {
-        self.requests.0.fetch_add(1, Ordering::Relaxed);
+        self.counters.requests.fetch_add(1, Ordering::Relaxed);
     }
 
     /// Counts one down. Never below zero: a finish without a start is ignored.
     pub fn finished(&self) {
-        let _ = self
-            .requests
-            .0
-            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |requests| requests.checked_sub(1));
+        let _ =
+            self.counters.requests.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |requests| {
+                requests.checked_sub(1)
+            });
     }
 }
 
@@ -85,6 +92,9 @@ pub struct Load {
     /// When the engine's process started, in seconds since the Unix epoch by its own clock. A
     /// change is a new incarnation.
     pub process_start_s: Option<f64>,
+    /// A count that only rises while the engine's process lives, for engines whose page does not
+    /// tell when it started. A fall is a new incarnation.
+    pub lifetime_tokens: Option<f64>,
 }
 
 /// The adapters that a server has loaded or is about to load.

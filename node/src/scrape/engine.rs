@@ -34,6 +34,8 @@ pub struct EngineSpecs {
     pub cache_block_size: String,
     /// Blocks as a value, for engines without `cache_info`.
     pub cache_num_blocks: String,
+    /// A counter that starts at zero with the engine's process; its fall shows a restart.
+    pub lifetime_tokens: String,
 }
 
 impl EngineSpecs {
@@ -52,6 +54,7 @@ fn vllm() -> EngineSpecs {
         kv_usage_old: "vllm:gpu_cache_usage_perc".into(),
         lora: "vllm:lora_requests_info".into(),
         cache_info: "vllm:cache_config_info".into(),
+        lifetime_tokens: "vllm:prompt_tokens_total".into(),
         ..EngineSpecs::default()
     }
 }
@@ -65,6 +68,7 @@ fn sglang() -> EngineSpecs {
         cache_info: "sglang:cache_config_info".into(),
         cache_block_size_label: "page_size".into(),
         cache_num_blocks_label: "num_pages".into(),
+        lifetime_tokens: "sglang:prompt_tokens_total".into(),
         ..EngineSpecs::default()
     }
 }

@@ -144,6 +144,7 @@ impl<'p, 'w> Pass<'p, 'w> {
             cache_block_tokens: cache_block_tokens.or_else(|| counted(Reading::CacheBlockTokens)),
             cache_blocks: cache_blocks.or_else(|| counted(Reading::CacheBlocks)),
             process_start_s: self.value(Reading::ProcessStart).filter(|start| start.is_finite()),
+            lifetime_tokens: self.value(Reading::LifetimeTokens).filter(|count| count.is_finite()),
         };
         Page {
             load,

@@ -17,12 +17,13 @@ pub(super) enum Reading {
     CacheBlockTokens,
     CacheBlocks,
     ProcessStart,
+    LifetimeTokens,
 }
 
 impl Reading {
-    pub(super) const COUNT: usize = 9;
+    pub(super) const COUNT: usize = 10;
 
-    /// What an engine tells of its load: every reading but the old name and the process's start.
+    /// What an engine tells of its load: every reading but an old name and the signs of a restart.
     pub(super) const OF_LOAD: [Self; 7] = [
         Self::Waiting,
         Self::Running,
@@ -80,6 +81,7 @@ impl Wanted {
             (Reading::CacheBlockTokens, "cacheBlockSizeSpec", &specs.cache_block_size),
             (Reading::CacheBlocks, "cacheNumBlocksSpec", &specs.cache_num_blocks),
             (Reading::ProcessStart, "process start", PROCESS_START),
+            (Reading::LifetimeTokens, "lifetimeTokens", &specs.lifetime_tokens),
         ];
         for (reading, key, text) in rows {
             if text.trim().is_empty() {

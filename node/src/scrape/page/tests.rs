@@ -23,6 +23,8 @@ process_start_time_seconds 1.72345678901e+09
 # HELP vllm:num_requests_running Number of requests in model execution batches.
 # TYPE vllm:num_requests_running gauge
 vllm:num_requests_running{engine="0",model_name="meta-llama/Llama-3.1-8B"} 7.0
+# TYPE vllm:prompt_tokens_total counter
+vllm:prompt_tokens_total{engine="0",model_name="meta-llama/Llama-3.1-8B"} 1234.0
 # TYPE vllm:num_requests_waiting gauge
 vllm:num_requests_waiting{engine="0",model_name="meta-llama/Llama-3.1-8B"} 3.0
 # TYPE vllm:num_requests_waiting_by_reason gauge
@@ -50,6 +52,7 @@ vllm:lora_requests_info{max_lora="2",running_lora_adapters="a,b",waiting_lora_ad
                 cache_block_tokens: Some(16),
                 cache_blocks: Some(27546),
                 process_start_s: Some(1_723_456_789.01),
+                lifetime_tokens: Some(1234.0),
             },
             found: 5,
             missing: 0,

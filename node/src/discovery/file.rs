@@ -1,0 +1,1 @@
+//! Endpoints listed in a file.
