@@ -43,6 +43,7 @@ pub fn read(page: &[u8], wanted: &Wanted) -> Page {
 /// The sample that a reading takes, as far as the page was read.
 #[derive(Clone, Debug)]
 struct Best<'p> {
+    rank: usize,
     point: Point,
     labels: Labels<'p>,
 }
@@ -50,19 +51,14 @@ struct Best<'p> {
 struct Pass<'p, 'w> {
     wanted: &'w Wanted,
     best: [Option<Best<'p>>; Reading::COUNT],
-    /// Families, by position, whose declared type holds no single number.
-    unusable: [bool; Reading::COUNT],
+    /// Bit per family, by position: its declared type holds no single number.
+    unusable: u64,
     garbage_lines: u32,
 }
 
 impl<'p, 'w> Pass<'p, 'w> {
     fn new(wanted: &'w Wanted) -> Self {
-        Self {
-            wanted,
-            best: [const { None }; Reading::COUNT],
-            unusable: [false; Reading::COUNT],
-            garbage_lines: 0,
-        }
+        Self { wanted, best: [const { None }; Reading::COUNT], unusable: 0, garbage_lines: 0 }
     }
 
     fn line(&mut self, line: &'p [u8]) {
@@ -82,19 +78,18 @@ impl<'p, 'w> Pass<'p, 'w> {
         let Some(declared) = line.strip_prefix(b"# TYPE ") else {
             return;
         };
-        for (family, unusable) in self.wanted.families.iter().zip(&mut self.unusable) {
-            if let Some([b' ' | b'\t', kind @ ..]) = declared.strip_prefix(&*family.name) {
-                *unusable = matches!(
-                    kind.trim_ascii(),
-                    b"histogram" | b"summary" | b"gaugehistogram" | b"stateset"
-                );
+        for (position, family) in self.wanted.families.iter().enumerate() {
+            if let Some([b' ' | b'\t', kind @ ..]) = declared.strip_prefix(&*family.name)
+                && NOT_SINGLE.contains(&kind.trim_ascii())
+            {
+                self.unusable |= bit(position);
             }
         }
     }
 
     fn sample(&mut self, line: &'p [u8]) {
         let wanted = self.wanted;
-        for (family, unusable) in wanted.families.iter().zip(self.unusable) {
+        for (position, family) in wanted.families.iter().enumerate() {
             // The byte behind the name is looked at first: it rules out nearly every line.
             let Some(b'{' | b' ' | b'\t') = line.get(family.name.len()) else {
                 continue;
@@ -102,7 +97,7 @@ impl<'p, 'w> Pass<'p, 'w> {
             let Some(rest) = line.strip_prefix(&*family.name) else {
                 continue;
             };
-            if !unusable && self.take(family, rest).is_none() {
+            if self.unusable & bit(position) == 0 && self.take(family, rest).is_none() {
                 self.garbage_lines = self.garbage_lines.saturating_add(1);
             }
             return;
@@ -118,7 +113,7 @@ impl<'p, 'w> Pass<'p, 'w> {
                 continue;
             }
             let best = self.best.get_mut(usage.reading as usize)?;
-            let sample = Best { point, labels: labels.clone() };
+            let sample = Best { rank: usage.rank, point, labels: labels.clone() };
             if best.as_ref().is_none_or(|best| supersedes(usage.reading, &sample, best)) {
                 *best = Some(sample);
             }
@@ -131,15 +126,14 @@ impl<'p, 'w> Pass<'p, 'w> {
         let (mut cache_block_tokens, mut cache_blocks) = (None, None);
         if let Some(info) = self.best(Reading::CacheInfo) {
             let number = |label| positive(info.labels.value(label)?.parse().ok());
-            cache_block_tokens = number(&self.wanted.cache_block_size_label);
-            cache_blocks = number(&self.wanted.cache_num_blocks_label);
+            cache_block_tokens = number(&self.wanted.cache_block_tokens_label);
+            cache_blocks = number(&self.wanted.cache_blocks_label);
         }
         let counted = |reading| positive(self.value(reading).and_then(count));
-        let kv_used = self.value(Reading::KvUsed).or_else(|| self.value(Reading::KvUsedOld));
         let load = Load {
             waiting_requests: self.value(Reading::Waiting).and_then(count),
             running_requests: self.value(Reading::Running).and_then(count),
-            kv_used_ratio: kv_used.and_then(ratio),
+            kv_used_ratio: self.value(Reading::KvUsed).and_then(ratio),
             lora,
             cache_block_tokens: cache_block_tokens.or_else(|| counted(Reading::CacheBlockTokens)),
             cache_blocks: cache_blocks.or_else(|| counted(Reading::CacheBlocks)),
@@ -165,8 +159,7 @@ impl<'p, 'w> Pass<'p, 'w> {
     }
 
     fn told(&self, reading: Reading) -> bool {
-        let old_name = reading == Reading::KvUsed && self.best(Reading::KvUsedOld).is_some();
-        old_name || self.best(reading).is_some()
+        self.best(reading).is_some()
     }
 
     /// Counts among what an engine tells of its load.
@@ -175,11 +168,22 @@ impl<'p, 'w> Pass<'p, 'w> {
     }
 }
 
+/// Types of families whose samples are parts of something.
+const NOT_SINGLE: [&[u8]; 4] = [b"histogram", b"summary", b"gaugehistogram", b"stateset"];
+
+/// The bit of a family. Those past the last bit are read whatever their type is.
+fn bit(position: usize) -> u64 {
+    u32::try_from(position).map_or(0, |position| 1_u64.checked_shl(position).unwrap_or(0))
+}
+
 /// True if `sample` takes the place of `best`, which came earlier on the page.
 ///
 /// Adapters carry their time as the value, and servers keep a sample without adapters beside those
 /// that name some: it says that nothing runs, not that nothing is loaded, so it ranks last.
 fn supersedes(reading: Reading, sample: &Best<'_>, best: &Best<'_>) -> bool {
+    if sample.rank != best.rank {
+        return sample.rank < best.rank;
+    }
     if reading != Reading::Lora {
         return best.point.timestamp < sample.point.timestamp;
     }

@@ -1,9 +1,6 @@
-//! What to look for on a page: an engine's selectors, arranged for a single pass.
+//! What to look for on a page: an engine's series, arranged for a single pass.
 
-use super::{
-    engine::{EngineError, EngineSpecs},
-    selector::Selector,
-};
+use crate::plugins::{CacheInfo, EngineMetrics, MetricSpec};
 
 /// One thing that a page can tell. The number is its place in arrays of readings.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -11,7 +8,6 @@ pub(super) enum Reading {
     Waiting,
     Running,
     KvUsed,
-    KvUsedOld,
     Lora,
     CacheInfo,
     CacheBlockTokens,
@@ -21,9 +17,9 @@ pub(super) enum Reading {
 }
 
 impl Reading {
-    pub(super) const COUNT: usize = 10;
+    pub(super) const COUNT: usize = 9;
 
-    /// What an engine tells of its load: every reading but an old name and the signs of a restart.
+    /// What an engine tells of its load: every reading but the signs of a restart.
     pub(super) const OF_LOAD: [Self; 7] = [
         Self::Waiting,
         Self::Running,
@@ -46,6 +42,8 @@ pub(super) struct Family {
 #[derive(Clone, Debug)]
 pub(super) struct Use {
     pub(super) reading: Reading,
+    /// Of several series for one reading, the one of the lowest rank on the page counts.
+    pub(super) rank: usize,
     pub(super) labels: Vec<(String, String)>,
 }
 
@@ -53,60 +51,58 @@ pub(super) struct Use {
 #[derive(Clone, Debug)]
 pub struct Wanted {
     pub(super) families: Vec<Family>,
-    pub(super) cache_block_size_label: String,
-    pub(super) cache_num_blocks_label: String,
+    pub(super) cache_block_tokens_label: String,
+    pub(super) cache_blocks_label: String,
 }
 
 /// Every engine whose process exports the usual process metrics tells with it when it started.
 const PROCESS_START: &str = "process_start_time_seconds";
 
+/// Counters that begin at zero with the engine's process. vLLM and `SGLang` do not export process
+/// metrics when several processes serve one page; a fall of these tells a restart then.
+const LIFETIME_TOKENS: [&str; 2] = ["vllm:prompt_tokens_total", "sglang:prompt_tokens_total"];
+
 impl Wanted {
-    /// Reads an engine's selectors. The error names the key as it is written in a configuration.
-    pub fn try_new(specs: &EngineSpecs) -> Result<Self, EngineError> {
-        let named = |written: &str, usual: &str| {
-            if written.is_empty() { usual } else { written }.to_owned()
-        };
+    pub fn new(engine: &EngineMetrics) -> Self {
         let mut wanted = Self {
             families: Vec::new(),
-            cache_block_size_label: named(&specs.cache_block_size_label, "block_size"),
-            cache_num_blocks_label: named(&specs.cache_num_blocks_label, "num_gpu_blocks"),
+            cache_block_tokens_label: String::new(),
+            cache_blocks_label: String::new(),
         };
-        let rows = [
-            (Reading::Waiting, "queuedRequestsSpec", specs.queued_requests.as_str()),
-            (Reading::Running, "runningRequestsSpec", &specs.running_requests),
-            (Reading::KvUsed, "kvUsageSpec", &specs.kv_usage),
-            (Reading::KvUsedOld, "kvUsageSpec (old name)", &specs.kv_usage_old),
-            (Reading::Lora, "loraSpec", &specs.lora),
-            (Reading::CacheInfo, "cacheInfoSpec", &specs.cache_info),
-            (Reading::CacheBlockTokens, "cacheBlockSizeSpec", &specs.cache_block_size),
-            (Reading::CacheBlocks, "cacheNumBlocksSpec", &specs.cache_num_blocks),
-            (Reading::ProcessStart, "process start", PROCESS_START),
-            (Reading::LifetimeTokens, "lifetimeTokens", &specs.lifetime_tokens),
-        ];
-        for (reading, key, text) in rows {
-            if text.trim().is_empty() {
-                continue;
+        wanted.add(Reading::Waiting, &engine.waiting_requests);
+        wanted.add(Reading::Running, &engine.running_requests);
+        wanted.add(Reading::KvUsed, &engine.kv_used_ratio);
+        wanted.add(Reading::Lora, &engine.lora);
+        match &engine.cache {
+            CacheInfo::Untold => {}
+            CacheInfo::Labels { series, block_tokens_label, blocks_label } => {
+                wanted.add(Reading::CacheInfo, [series]);
+                wanted.cache_block_tokens_label.clone_from(block_tokens_label);
+                wanted.cache_blocks_label.clone_from(blocks_label);
             }
-            let selector = Selector::parse(text).map_err(|source| EngineError::Selector {
-                name: specs.name.clone(),
-                key,
-                source,
-            })?;
-            wanted.add(reading, selector);
+            CacheInfo::Values { block_tokens, blocks } => {
+                wanted.add(Reading::CacheBlockTokens, block_tokens);
+                wanted.add(Reading::CacheBlocks, blocks);
+            }
         }
-        Ok(wanted)
+        wanted.add(Reading::ProcessStart, &[MetricSpec::named(PROCESS_START)]);
+        wanted.add(Reading::LifetimeTokens, &LIFETIME_TOKENS.map(MetricSpec::named));
+        wanted
     }
 
-    fn add(&mut self, reading: Reading, selector: Selector) {
-        let usage = Use { reading, labels: selector.labels };
-        let name = selector.name.into_bytes().into_boxed_slice();
-        match self.families.iter_mut().find(|family| family.name == name) {
-            Some(family) => family.uses.push(usage),
-            None => self.families.push(Family { name, uses: vec![usage] }),
+    fn add<'a>(&mut self, reading: Reading, series: impl IntoIterator<Item = &'a MetricSpec>) {
+        for (rank, spec) in series.into_iter().enumerate() {
+            let labels = spec.labels.clone().into_iter().collect();
+            let usage = Use { reading, rank, labels };
+            let name = spec.name.as_bytes();
+            match self.families.iter_mut().find(|family| *family.name == *name) {
+                Some(family) => family.uses.push(usage),
+                None => self.families.push(Family { name: name.into(), uses: vec![usage] }),
+            }
         }
     }
 
-    /// True if the configuration asks for `reading`.
+    /// True if the engine's series include one for `reading`.
     pub(super) fn asks_for(&self, reading: Reading) -> bool {
         let mut uses = self.families.iter().flat_map(|family| &family.uses);
         uses.any(|usage| usage.reading == reading)

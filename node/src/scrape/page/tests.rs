@@ -1,13 +1,12 @@
 use std::fmt::Write as _;
 
 use super::*;
-use crate::scrape::engine::EngineSpecs;
+use crate::plugins::{EngineMetrics, MetricSpec, MetricsExtractor};
 
 mod naive;
 
 fn wanted(engine: &str) -> Wanted {
-    let specs = EngineSpecs::built_in().into_iter().find(|specs| specs.name == engine).unwrap();
-    Wanted::try_new(&specs).unwrap()
+    Wanted::new(&MetricsExtractor::default().engines[engine])
 }
 
 fn vllm(page: &str) -> Page {
@@ -219,8 +218,11 @@ fn garbage_is_counted_and_harms_no_other_line() {
 
 #[test]
 fn escapes_in_labels_are_undone_before_they_are_compared() {
-    let specs = EngineSpecs { queued_requests: "m{a=x\\y}".into(), ..EngineSpecs::default() };
-    let wanted = Wanted::try_new(&specs).unwrap();
+    let engine = EngineMetrics {
+        waiting_requests: MetricSpec::from_text("m{a=x\\y}"),
+        ..EngineMetrics::default()
+    };
+    let wanted = Wanted::new(&engine);
     let page = read(b"m{b=\"}{,\\\"\",a=\"x\\\\y\"} 1\nm{a=\"x\"} 2 9\n", &wanted);
     assert_eq!(page.load.waiting_requests, Some(1));
 }

@@ -91,14 +91,12 @@ fn slow(page: &str) -> (Option<u32>, Option<u32>, Option<f64>) {
 }
 
 fn short_names() -> Wanted {
-    Wanted::try_new(&EngineSpecs {
-        queued_requests: "waiting".into(),
-        running_requests: "running{a=x}".into(),
-        kv_usage: "kv".into(),
-        kv_usage_old: "kv_old".into(),
-        ..EngineSpecs::default()
+    Wanted::new(&EngineMetrics {
+        waiting_requests: MetricSpec::from_text("waiting"),
+        running_requests: MetricSpec::from_text("running{a=x}"),
+        kv_used_ratio: ["kv", "kv_old"].map(MetricSpec::named).into(),
+        ..EngineMetrics::default()
     })
-    .unwrap()
 }
 
 fn name() -> impl Strategy<Value = String> {
