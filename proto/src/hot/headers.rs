@@ -123,3 +123,6 @@ impl fmt::Debug for HeaderList {
         out.debug_map().entries(shown).finish()
     }
 }
+
+#[cfg(test)]
+mod tests;

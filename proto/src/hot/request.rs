@@ -263,3 +263,6 @@ impl Parts {
         })
     }
 }
+
+#[cfg(test)]
+mod tests;

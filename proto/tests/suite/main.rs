@@ -5,3 +5,9 @@
 
 mod answers;
 mod check;
+mod decoding;
+mod descriptors;
+mod fields;
+mod health;
+mod messages;
+mod wire;
