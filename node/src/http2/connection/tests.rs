@@ -118,7 +118,7 @@ fn described(mut bytes: &[u8]) -> Vec<String> {
                 let mut fields = String::new();
                 hpack
                     .decode(payload, |field| {
-                        fields += &format!(" {}={}", text(field.name()), text(field.value()));
+                        fields.extend([" ", &text(field.name()), "=", &text(field.value())]);
                     })
                     .unwrap();
                 format!("HEADERS {stream}{fields}{end}")

@@ -171,7 +171,7 @@ mod tests {
             let place = LONG.symbols.iter().position(|&symbol| symbol == u16::from(byte)).unwrap();
             let nth = u32::try_from(place).unwrap() - LONG.start[length];
             let code = (LONG.first[length] >> (32 - length)) + nth;
-            bits.push_str(&format!("{code:0length$b}"));
+            bits.extend((0..length).rev().map(|bit| if code >> bit & 1 == 1 { '1' } else { '0' }));
         }
         while !bits.len().is_multiple_of(8) {
             bits.push('1');

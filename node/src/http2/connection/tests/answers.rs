@@ -88,11 +88,11 @@ fn a_large_piece_is_written_from_where_it_lies() {
 fn a_message_longer_than_a_frame_is_cut() {
     let mut pair = Pair::new(Limits::default());
     let stream = pair.open(1);
-    pair.server.send_message(stream, &[b'x'; 20_000], &[], b"").unwrap();
+    pair.server.send_message(stream, &vec![b'x'; 20_000], &[], b"").unwrap();
     let lengths: Vec<usize> = pair.frames().iter().map(String::len).collect();
     assert_eq!(lengths.len(), 3, "headers and two frames");
     pair.send(&[settings(&[(5, 32_768)])]);
-    pair.server.send_message(stream, &[b'x'; 20_000], &[], b"").unwrap();
+    pair.server.send_message(stream, &vec![b'x'; 20_000], &[], b"").unwrap();
     assert_eq!(pair.frames().len(), 2, "acknowledgement and one frame");
 }
 

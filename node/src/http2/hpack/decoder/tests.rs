@@ -19,9 +19,12 @@ fn decode(decoder: &mut Decoder, block: &[u8]) -> Result<Vec<(String, String)>, 
     Ok(fields)
 }
 
-/// Decodes `blocks` one after the other; rows are `(block in hex, fields, table size after)`.
+/// A block in hex, its fields, and the size of the table after it.
+type Row<'a> = (&'a str, &'a [(&'a str, &'a str)], usize);
+
+/// Decodes the blocks one after the other.
 #[track_caller]
-fn check(rows: &[(&str, &[(&str, &str)], usize)]) {
+fn check(rows: &[Row]) {
     let mut decoder = Decoder::default();
     for (block, fields, table_bytes) in rows {
         let found = decode(&mut decoder, &hex(block)).unwrap();
