@@ -1,0 +1,105 @@
+use super::*;
+
+fn chain(name: u64, blocks: u64) -> Vec<BlockHash> {
+    (1..=blocks).filter_map(|depth| BlockHash::new(name << 32 | depth)).collect()
+}
+
+fn key(sequence: u64) -> SightingKey {
+    (Origin { replica: 1, start: 2 }, Sequence(sequence))
+}
+
+fn start() -> Instant {
+    use std::sync::OnceLock;
+    static START: OnceLock<Instant> = OnceLock::new();
+    #[expect(clippy::disallowed_methods, reason = "any instant will do; time is added to it")]
+    *START.get_or_init(Instant::now)
+}
+
+fn overlay(bytes_max: usize) -> Overlay {
+    Overlay::new(OverlayLimits { bytes_max, age_max: Duration::from_mins(1) })
+}
+
+const A: EndpointSlot = EndpointSlot(0);
+const B: EndpointSlot = EndpointSlot(1);
+
+#[track_caller]
+fn check(overlay: &Overlay, chain: &[BlockHash], expected: [u32; 2]) {
+    let mut depths = [0; 2];
+    overlay.raise(chain, &mut depths);
+    assert_eq!(depths, expected);
+}
+
+#[test]
+fn a_sighting_counts_at_once() {
+    let mut overlay = overlay(1 << 20);
+    assert!(overlay.insert(key(1), A, &chain(1, 8), start()));
+    check(&overlay, &chain(1, 12), [8, 0]);
+    check(&overlay, &chain(2, 12), [0, 0]);
+}
+
+#[test]
+fn the_larger_of_index_and_overlay_counts() {
+    let mut overlay = overlay(1 << 20);
+    overlay.insert(key(1), A, &chain(1, 8), start());
+    let mut depths = [9, 3];
+    assert_eq!(overlay.raise(&chain(1, 12), &mut depths), 8);
+    assert_eq!(depths, [9, 3]);
+}
+
+#[test]
+fn a_returned_sighting_takes_only_its_own_away() {
+    let mut overlay = overlay(1 << 20);
+    overlay.insert(key(1), A, &chain(1, 8), start());
+    overlay.insert(key(2), A, &chain(1, 4), start());
+    overlay.insert(key(3), B, &chain(1, 6), start());
+    assert!(overlay.remove(key(1)));
+    check(&overlay, &chain(1, 12), [4, 6]);
+    assert!(!overlay.remove(key(1)));
+}
+
+#[test]
+fn a_key_counts_once() {
+    let mut overlay = overlay(1 << 20);
+    assert!(overlay.insert(key(1), A, &chain(1, 8), start()));
+    assert!(!overlay.insert(key(1), B, &chain(1, 8), start()));
+    check(&overlay, &chain(1, 12), [8, 0]);
+}
+
+#[test]
+fn old_sightings_expire() {
+    let mut overlay = overlay(1 << 20);
+    overlay.insert(key(1), A, &chain(1, 8), start());
+    overlay.insert(key(2), B, &chain(1, 8), start() + Duration::from_secs(30));
+    overlay.expire(start() + Duration::from_secs(61));
+    check(&overlay, &chain(1, 12), [0, 8]);
+}
+
+#[test]
+fn the_oldest_are_shed_when_room_is_short() {
+    let mut overlay = overlay(2 * charge(8));
+    for sequence in 1..=3 {
+        let at = start() + Duration::from_secs(sequence);
+        overlay.insert(key(sequence), A, &chain(sequence, 8), at);
+        assert!(overlay.bytes() <= 2 * charge(8));
+    }
+    check(&overlay, &chain(1, 8), [0, 0]);
+    check(&overlay, &chain(2, 8), [8, 0]);
+    assert_eq!(overlay.shed(), 1);
+}
+
+#[test]
+fn a_chain_larger_than_the_bound_is_not_taken() {
+    let mut overlay = overlay(charge(8));
+    overlay.insert(key(1), A, &chain(1, 8), start());
+    assert!(!overlay.insert(key(2), A, &chain(2, 9), start()));
+    check(&overlay, &chain(1, 8), [8, 0]);
+}
+
+#[test]
+fn a_forgotten_endpoint_leaves_no_byte() {
+    let mut overlay = overlay(1 << 20);
+    overlay.insert(key(1), A, &chain(1, 8), start());
+    overlay.insert(key(2), A, &chain(2, 8), start());
+    overlay.forget(A);
+    assert_eq!((overlay.len(), overlay.bytes(), overlay.blocks.len()), (0, 0, 0));
+}
