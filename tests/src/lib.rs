@@ -4,5 +4,6 @@ pub mod binaries;
 pub mod body;
 pub mod client;
 pub mod envoy;
+pub mod model_server;
 pub mod processes;
 pub mod scratch;

@@ -6,3 +6,4 @@
 )]
 
 mod envoy;
+mod model_server;
