@@ -3,5 +3,7 @@
 pub mod file;
 
 mod event;
+mod metrics;
 
 pub use event::{Event, ListedEndpoint};
+pub use metrics::Metrics;

@@ -164,6 +164,13 @@ impl<'a> Mapping<'a> {
         Node::new(self.path.key(key), value).refuse(expected)
     }
 
+    /// Every key and its value, for a mapping whose keys are anyone's choice.
+    pub fn into_entries(self) -> impl Iterator<Item = (&'a str, Node<'a>)> {
+        let path = self.path;
+        let entries = self.entries.into_iter().flatten();
+        entries.map(move |(key, value)| (key.as_str(), Node::new(path.key(key), value)))
+    }
+
     /// Refuses the first key that nobody asked for.
     pub fn finish(self) -> Result<(), Fault> {
         let mut keys = self.entries.into_iter().flat_map(Map::keys);
