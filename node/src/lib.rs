@@ -15,6 +15,8 @@ pub mod scheduling;
 
 pub mod plugins;
 
+pub mod prefix;
+
 pub mod endpoints;
 
 pub mod discovery;

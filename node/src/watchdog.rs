@@ -125,7 +125,7 @@ mod tests {
     fn a_process_that_was_stopped_whole_is_not_hung() {
         let heartbeat = Heartbeat::default();
         let mut judge = Judge::new([heartbeat.clone()]);
-        assert_eq!(judge.look(Duration::from_secs(3600)), None);
+        assert_eq!(judge.look(Duration::from_hours(1)), None);
         heartbeat.beat();
         assert_eq!(judge.look(LOOK_EVERY), None);
     }

@@ -4,19 +4,19 @@ use bytes::Bytes;
 use smallvec::SmallVec;
 
 /// Runs of body bytes that make up one message, in order, without a copy.
-pub type Pieces = SmallVec<[Bytes; 4]>;
+pub(super) type Pieces = SmallVec<[Bytes; 4]>;
 
 /// Body bytes in one answer at most.
 ///
 /// Envoy's default gRPC limits are far higher; this is the size at which the picker that Convoy
 /// replaces cuts bodies, and what its tests compare.
-pub const BODY_ANSWER_BYTES_MAX: usize = 62_000;
+pub(super) const BODY_ANSWER_BYTES_MAX: usize = 62_000;
 
 /// Cuts `body` into answers of [`BODY_ANSWER_BYTES_MAX`] and hands each to `each(pieces, last)`.
 ///
 /// Neighbouring runs share an answer, so many small chunks become few messages. An empty body is
 /// one empty answer.
-pub fn rechunk(body: impl IntoIterator<Item = Bytes>, mut each: impl FnMut(Pieces, bool)) {
+pub(super) fn rechunk(body: impl IntoIterator<Item = Bytes>, mut each: impl FnMut(Pieces, bool)) {
     let mut pieces = Pieces::new();
     let mut room = BODY_ANSWER_BYTES_MAX;
     for mut run in body {

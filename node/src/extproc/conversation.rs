@@ -1,21 +1,20 @@
 //! The conversation with Envoy about one HTTP request, as a pure state machine.
 //!
 //! Facts go in ([`Input`]), answers come out ([`Answer`]), and when the request is whole the
-//! caller is asked to pick ([`Next::Pick`]) and reports its [`Verdict`]. What the phase does not
-//! allow is an [`OutOfOrder`] error, which ends this stream and touches nothing else.
+//! caller is asked to pick ([`Next::Pick`]) and says so with [`Conversation::picked`]. What the
+//! phase does not allow is an [`OutOfOrder`] error, which ends this stream and touches nothing else.
 //!
 //! The order of answers is the protocol's: headers, body, trailers, first for the request, then
 //! for the response. In `FULL_DUPLEX_STREAMED` mode the header answer is withheld until the whole
 //! request was read, because only then is the prompt known; Envoy sends the body meanwhile.
 
 use bytes::Bytes;
-use smallvec::SmallVec;
 
 use super::chunks::{Pieces, rechunk};
 
 /// How Envoy passes a body, told by the first message of a stream.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum BodyMode {
+pub(super) enum BodyMode {
     /// The body is not sent here.
     None,
     /// Chunk by chunk; Envoy waits for the answer to each.
@@ -29,14 +28,14 @@ pub enum BodyMode {
 
 /// Both directions' modes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Modes {
+pub(super) struct Modes {
     pub request: BodyMode,
     pub response: BodyMode,
 }
 
 /// One message from Envoy, reduced to what the order of answers depends on.
 #[derive(Clone, Debug)]
-pub enum Input {
+pub(super) enum Input {
     RequestHeaders { end_of_stream: bool },
     RequestBody { chunk: Bytes, end_of_stream: bool },
     RequestTrailers,
@@ -47,20 +46,23 @@ pub enum Input {
 
 /// Which half of the exchange an answer belongs to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Side {
+pub(super) enum Side {
     Request,
     Response,
 }
 
 /// One message to Envoy.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Answer {
+pub(super) enum Answer {
     /// Answers the request's headers and carries the pick.
     PickInHeaders,
     /// Answers headers and changes nothing that the pick decides.
     Headers(Side),
-    /// Answers the whole buffered request body and carries the pick in its header mutation.
-    PickInBody,
+    /// Answers the whole buffered request body and carries the pick in its header mutation, and the
+    /// body in its new form if it was rewritten.
+    PickInBody {
+        rewritten: Option<Pieces>,
+    },
     /// Lets a buffered or streamed body message pass as it is.
     BodyAsIs(Side),
     /// A piece of a full-duplex body, at most [`super::chunks::BODY_ANSWER_BYTES_MAX`] long.
@@ -74,25 +76,14 @@ pub enum Answer {
 
 /// What the caller must do after the answers are sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Next {
+pub(super) enum Next {
     /// Wait for Envoy's next message.
     Wait,
-    /// Pick, then call [`Conversation::resolve`].
+    /// Pick, then call [`Conversation::picked`], or answer Envoy directly and call
+    /// [`Conversation::finish`].
     Pick,
     /// End the stream with OK: nothing more is owed.
     Leave,
-}
-
-/// What the pick decided.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Verdict {
-    /// An endpoint was picked.
-    Picked {
-        /// Whether the response is to be seen. If not, the stream ends once the request is through.
-        observe: bool,
-    },
-    /// Nobody was picked; the caller answers Envoy directly and ends the stream.
-    Refused,
 }
 
 /// What Envoy may say next.
@@ -141,7 +132,7 @@ enum Owed {
 ///
 /// Holding gives short answers to Envoy in one piece, as the picker that Convoy replaces does;
 /// beyond a megabyte that would cost memory and delay and nobody compares.
-pub const RESPONSE_HELD_BYTES_MAX: usize = 1 << 20;
+pub(super) const RESPONSE_HELD_BYTES_MAX: usize = 1 << 20;
 
 /// Why a stream was closed: Envoy, or who speaks for it, broke the order of messages.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -153,47 +144,60 @@ pub struct OutOfOrder {
 
 /// One stream's state.
 #[derive(Debug)]
-pub struct Conversation {
+pub(super) struct Conversation {
     modes: Modes,
     phase: Phase,
     observe: bool,
-    held: SmallVec<[Bytes; 4]>,
+    held: Pieces,
     held_bytes: usize,
+    rewritten: bool,
 }
 
 impl Conversation {
-    pub fn new(modes: Modes) -> Self {
-        Self { modes, phase: Phase::Opening, observe: true, held: SmallVec::new(), held_bytes: 0 }
+    pub(super) fn new(modes: Modes) -> Self {
+        Self {
+            modes,
+            phase: Phase::Opening,
+            observe: true,
+            held: Pieces::new(),
+            held_bytes: 0,
+            rewritten: false,
+        }
+    }
+
+    pub(super) fn modes(&self) -> Modes {
+        self.modes
     }
 
     /// Bytes of body kept here until they are answered.
-    pub fn held_bytes(&self) -> usize {
+    pub(super) fn held_bytes(&self) -> usize {
         self.held_bytes
     }
 
     /// The gathered request body, in order. Complete when [`Next::Pick`] was returned.
-    pub fn held(&self) -> &[Bytes] {
+    pub(super) fn held(&self) -> &[Bytes] {
         &self.held
     }
 
     /// Puts `body` in place of the gathered one, for a request that was rewritten.
-    pub fn replace_held(&mut self, body: impl IntoIterator<Item = Bytes>) {
+    pub(super) fn replace_held(&mut self, body: impl IntoIterator<Item = Bytes>) {
         self.held = body.into_iter().collect();
         self.held_bytes = self.held.iter().map(Bytes::len).sum();
+        self.rewritten = true;
     }
 
     /// True when the response's headers were answered and its end was not seen.
-    pub fn is_answering(&self) -> bool {
+    pub(super) fn is_answering(&self) -> bool {
         matches!(self.phase, Phase::Streaming | Phase::Holding)
     }
 
     /// True when ending the stream with OK now would lose nothing that was sent here.
-    pub fn may_leave(&self) -> bool {
+    pub(super) fn may_leave(&self) -> bool {
         matches!(self.phase, Phase::Sent | Phase::Streaming | Phase::Finished)
     }
 
     /// True when the request is still owed an answer.
-    pub fn owes_request(&self) -> bool {
+    pub(super) fn owes_request(&self) -> bool {
         match self.phase {
             Phase::Gathering
             | Phase::AwaitingBody
@@ -207,7 +211,11 @@ impl Conversation {
     }
 
     /// Takes one message and appends its answers to `answers`.
-    pub fn on(&mut self, input: Input, answers: &mut Vec<Answer>) -> Result<Next, OutOfOrder> {
+    pub(super) fn on(
+        &mut self,
+        input: Input,
+        answers: &mut Vec<Answer>,
+    ) -> Result<Next, OutOfOrder> {
         match input {
             Input::RequestHeaders { end_of_stream } => {
                 self.on_request_headers(end_of_stream, answers)
@@ -226,15 +234,11 @@ impl Conversation {
         }
     }
 
-    /// Takes the verdict on a [`Next::Pick`] and appends what was owed to `answers`.
-    pub fn resolve(&mut self, verdict: Verdict, answers: &mut Vec<Answer>) -> Next {
+    /// Goes on after a [`Next::Pick`] that chose somebody: appends what was owed to `answers`. The
+    /// response is to be seen if `observe`; if not, the stream ends once the request is through.
+    pub(super) fn picked(&mut self, observe: bool, answers: &mut Vec<Answer>) -> Next {
         let Phase::Picking { owed } = self.phase else {
             return Next::Wait;
-        };
-        let Verdict::Picked { observe } = verdict else {
-            self.release();
-            self.phase = Phase::Finished;
-            return Next::Leave;
         };
         self.observe = observe;
         match owed {
@@ -254,8 +258,9 @@ impl Conversation {
                 return Next::Wait;
             }
             Owed::BufferedBody { end_of_stream } => {
-                answers.push(Answer::PickInBody);
-                self.release();
+                let body = std::mem::take(&mut self.held);
+                answers.push(Answer::PickInBody { rewritten: self.rewritten.then_some(body) });
+                self.held_bytes = 0;
                 if !end_of_stream {
                     self.phase = Phase::AwaitingTrailers;
                     return Next::Wait;
@@ -266,7 +271,7 @@ impl Conversation {
     }
 
     /// Ends the conversation: the caller answered Envoy directly.
-    pub fn finish(&mut self) {
+    pub(super) fn finish(&mut self) {
         self.release();
         self.phase = Phase::Finished;
     }

@@ -1,5 +1,37 @@
 //! The conversation with Envoy over ext_proc.
 
-pub mod chunks;
-pub mod conversation;
-pub mod names;
+mod exchange;
+
+pub use exchange::{Exchange, Fault, Flow};
+
+mod conversation;
+
+mod chunks;
+
+mod asking;
+
+mod pick;
+
+mod watch;
+
+mod rename;
+
+mod subset;
+
+mod refusal;
+
+pub use refusal::Refusal;
+
+mod names;
+
+mod outbox;
+
+pub use outbox::Outbox;
+
+mod desk;
+
+pub use desk::Desk;
+
+mod service;
+
+pub use service::{Behaviour, Service};

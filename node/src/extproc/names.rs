@@ -1,26 +1,25 @@
 //! Names of headers and metadata keys that gateways, clients and pickers agree on.
 
-/// The pick, as a request header and as a key of [`NAMESPACE`].
-pub const DESTINATION: &str = "x-gateway-destination-endpoint";
-/// Where Envoy sent the request, told with the response.
-pub const SERVED: &str = "x-gateway-destination-endpoint-served";
-/// The metadata namespace of the pick.
-pub const NAMESPACE: &str = "envoy.lb";
-/// The metadata namespace of [`SUBSET`].
-pub const SUBSET_NAMESPACE: &str = "envoy.lb.subset_hint";
-/// Addresses among which to pick.
-pub const SUBSET: &str = "x-gateway-destination-endpoint-subset";
+/// The pick, as a request header and in metadata; where Envoy sent the request; among which
+/// addresses to pick.
+pub(super) use convoy_proto::hot::{
+    DESTINATION, DESTINATION_SERVED as SERVED, DESTINATION_SUBSET as SUBSET,
+};
+
 /// Why a refused request was dropped.
-pub const DROPPED_REASON: &str = "x-llm-d-request-dropped-reason";
+pub(super) const DROPPED_REASON: &str = "x-llm-d-request-dropped-reason";
 /// Marks responses that passed through the picker.
-pub const WENT_INTO_RESPONSE: &str = "x-went-into-resp-headers";
-pub const REQUEST_ID: &str = "x-request-id";
-pub const CONTENT_LENGTH: &str = "content-length";
+/// Who served, told to conformance tests in a response header.
+pub(super) const CONFORMANCE_SERVED: &str = "x-conformance-test-served-endpoint";
+pub(super) const WENT_INTO_RESPONSE: &str = "x-went-into-resp-headers";
+pub(super) const REQUEST_ID: &str = "x-request-id";
+pub(super) const CONTENT_LENGTH: &str = "content-length";
 /// The client's fairness id, newest name first.
-pub const FAIRNESS_ID: [&str; 2] =
+pub(super) const FAIRNESS_ID: [&str; 2] =
     ["x-llm-d-inference-fairness-id", "x-gateway-inference-fairness-id"];
 /// The model to send the request to, newest name first.
-pub const MODEL_REWRITE: [&str; 2] = ["x-llm-d-model-name-rewrite", "x-gateway-model-name-rewrite"];
+pub(super) const MODEL_REWRITE: [&str; 2] =
+    ["x-llm-d-model-name-rewrite", "x-gateway-model-name-rewrite"];
 
 /// Headers that steer the picker or that it sets itself. They are never set again from what the
 /// client sent.
@@ -46,7 +45,7 @@ const SYSTEM_OWNED: [&str; 18] = [
 ];
 
 /// True for a header, in lower case, that is not set again.
-pub fn is_system_owned(name: &[u8]) -> bool {
+pub(super) fn is_system_owned(name: &[u8]) -> bool {
     // Nearly every name is told apart by its first bytes; the list is only read for the rest.
     (name.starts_with(b"x-") || name.starts_with(b"c"))
         && SYSTEM_OWNED.iter().any(|owned| owned.as_bytes() == name)

@@ -2,14 +2,14 @@
 
 use std::time::Duration;
 
-use crate::openai::BodyError;
+use crate::openai;
 
 /// Why a request was refused. The text is the body that the client reads; codes and texts are
 /// those of the picker that Convoy replaces where it knows the case.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Refusal {
     #[error("inference error: BadRequest - {0}")]
-    BadBody(BodyError),
+    BadBody(openai::Refusal),
     #[error(
         "inference error: ServiceUnavailable - \
          failed to find endpoint candidates for serving the request"
@@ -17,9 +17,7 @@ pub enum Refusal {
     NoCandidates,
     #[error("inference error: Internal - no pods available in datastore")]
     EmptyPool,
-    #[error(
-        "inference error: ResourceExhausted - no endpoints available for the given request"
-    )]
+    #[error("inference error: ResourceExhausted - no endpoints available for the given request")]
     FilteredOut,
     #[error(
         "inference error: PayloadTooLarge - the request body is larger than {bytes_max} bytes \
@@ -45,7 +43,7 @@ pub enum Refusal {
 
 impl Refusal {
     /// The HTTP status that the client sees.
-    pub fn status(&self) -> u32 {
+    pub fn status(&self) -> u16 {
         match self {
             Self::BadBody(_) => 400,
             Self::BodyTooLarge { .. } => 413,

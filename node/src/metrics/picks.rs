@@ -19,7 +19,7 @@ use crate::endpoints::Endpoint;
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct PluginLabels {
-    extension_point: &'static str,
+    extension_point: String,
     plugin_type: String,
     plugin_name: String,
 }
@@ -179,9 +179,9 @@ impl PickMetrics {
     }
 
     /// Handles for the time that one plugin takes at one extension point.
-    pub fn plugin(&self, extension_point: &'static str, kind: &str, name: &str) -> PluginTimings {
+    pub fn plugin(&self, extension_point: &str, kind: &str, name: &str) -> PluginTimings {
         let labels = PluginLabels {
-            extension_point,
+            extension_point: extension_point.to_owned(),
             plugin_type: kind.to_owned(),
             plugin_name: name.to_owned(),
         };

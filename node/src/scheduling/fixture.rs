@@ -7,6 +7,8 @@ use std::{
 };
 
 use super::{Candidate, PickContext, PromptMatch};
+use convoy_proto::hot::HeaderList;
+
 use crate::endpoints::{Endpoint, EndpointKey, InFlight, Load, LoraAdapters, Member, Sample, View};
 
 /// Samples older than this are unknown to [`World::context`].
@@ -69,7 +71,7 @@ impl Row {
 pub(crate) struct World {
     pub(crate) view: View,
     pub(crate) model: String,
-    pub(crate) headers: Vec<(String, String)>,
+    pub(crate) headers: HeaderList,
     /// Blocks of the prompt and tokens in each; `None`: no prompt.
     pub(crate) prompt: Option<(u32, u32)>,
     matched: Vec<u32>,
@@ -83,7 +85,7 @@ impl World {
         Self {
             view: View { members: (1..).zip(rows).map(member).collect() },
             model: String::new(),
-            headers: Vec::new(),
+            headers: HeaderList::default(),
             prompt: None,
             matched: rows.iter().map(|row| row.matched_blocks).collect(),
             now,

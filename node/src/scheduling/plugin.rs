@@ -5,6 +5,8 @@ use std::{
     time::{Duration, Instant},
 };
 
+use convoy_proto::hot::HeaderList;
+
 use crate::endpoints::{Load, Member, View};
 
 /// What a pick knows. It is built once per request and borrowed by every plugin.
@@ -16,8 +18,8 @@ pub struct PickContext<'a> {
     pub load_age_max: Duration,
     /// The model after rewrite; empty if the request names none.
     pub model: &'a str,
-    /// The request's headers, names in lower case.
-    pub headers: &'a [(String, String)],
+    /// The request's headers.
+    pub headers: &'a HeaderList,
     /// `None` when the request carries no prompt.
     pub prompt: Option<PromptMatch<'a>>,
 }
@@ -51,10 +53,9 @@ impl<'a> PickContext<'a> {
         self.member(candidate)?.load(self.now, self.load_age_max)
     }
 
-    /// The value of the request's header `name`, which is written in lower case. Of several the
-    /// last counts.
+    /// The value of the request's header `name`, if it is text. Of several the last counts.
     pub fn header(&self, name: &str) -> Option<&'a str> {
-        self.headers.iter().rev().find(|(known, _)| known == name).map(|(_, value)| value.as_str())
+        self.headers.text(name)
     }
 }
 

@@ -149,8 +149,8 @@ proptest! {
 #[track_caller]
 fn check_selection(header: Option<&str>, expected: &[u32]) {
     let mut world = World::of(&[unsampled(), unsampled(), unsampled()]);
-    let name = "test-epp-endpoint-selection".to_owned();
-    world.headers.extend(header.map(|value| (name, value.to_owned())));
+    world.headers =
+        header.map(|value| ("test-epp-endpoint-selection", value)).into_iter().collect();
     let mut candidates = world.candidates();
     filter("header-based-testing-filter").filter(&world.context(), &mut candidates);
     assert_eq!(candidates, expected.iter().copied().map(Candidate).collect::<Vec<_>>());

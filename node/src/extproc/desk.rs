@@ -1,0 +1,137 @@
+//! What one serving thread keeps between requests, so that a request allocates little.
+
+use std::{collections::HashMap, rc::Rc, sync::Arc, time::Instant};
+
+use super::{conversation::Answer, outbox::Outbox, refusal::Refusal, service::Service};
+use crate::{
+    clock,
+    command_line::ResponseObservation,
+    endpoints::Endpoint,
+    metrics::{Attempts, PluginTimings, Recorder},
+    prefix::PromptScratch,
+    scheduling::{Candidate, Scratch},
+};
+
+/// One serving thread's working memory.
+#[derive(Debug)]
+pub struct Desk {
+    pub service: Arc<Service>,
+    pub outbox: Outbox,
+    pub(super) answers: Vec<Answer>,
+    pub(super) random: fastrand::Rng,
+    pub(super) candidates: Vec<Candidate>,
+    pub(super) scheduling: Scratch,
+    pub(super) prompt: PromptScratch,
+    timings: Vec<PluginTimings>,
+    recorders: HashMap<String, Rc<Recorder>>,
+    attempts: HashMap<String, Attempts>,
+    key: String,
+    refusals: RefusalLog,
+}
+
+/// Handles to metrics kept at once. When more are asked for, all are forgotten and made again.
+const HANDLES_MAX: usize = 4096;
+
+impl Desk {
+    pub fn new(service: Arc<Service>, random: fastrand::Rng) -> Self {
+        let timings = service
+            .scheduler
+            .plugins()
+            .map(|(point, kind, name)| service.picks.plugin(&point.to_string(), kind, name))
+            .collect();
+        Self {
+            service,
+            outbox: Outbox::default(),
+            answers: Vec::new(),
+            random,
+            candidates: Vec::new(),
+            scheduling: Scratch::timed_by(clock::now),
+            prompt: PromptScratch::default(),
+            timings,
+            recorders: HashMap::new(),
+            attempts: HashMap::new(),
+            key: String::new(),
+            refusals: RefusalLog::default(),
+        }
+    }
+
+    /// Counts requests with these values.
+    pub(super) fn recorder(&mut self, model: &str, target: &str, fairness: &str) -> Rc<Recorder> {
+        self.key.clear();
+        for part in [model, "\0", target, "\0", fairness] {
+            self.key.push_str(part);
+        }
+        if let Some(recorder) = self.recorders.get(&self.key) {
+            return Rc::clone(recorder);
+        }
+        if HANDLES_MAX <= self.recorders.len() {
+            self.recorders.clear();
+        }
+        let recorder = Rc::new(self.service.requests.recorder(model, target, fairness));
+        self.recorders.insert(self.key.clone(), Rc::clone(&recorder));
+        recorder
+    }
+
+    /// Counts a pick for `target` that chose `endpoint`, or nobody.
+    pub(super) fn attempted(&mut self, target: &str, endpoint: Option<&Endpoint>) {
+        self.key.clear();
+        let address = endpoint.map_or("", |endpoint| &endpoint.address_text);
+        for part in [target, "\0", address] {
+            self.key.push_str(part);
+        }
+        if let Some(attempts) = self.attempts.get(&self.key) {
+            attempts.count();
+            return;
+        }
+        if HANDLES_MAX <= self.attempts.len() {
+            self.attempts.clear();
+        }
+        let attempts = self.service.picks.attempts(target, endpoint);
+        attempts.count();
+        self.attempts.insert(self.key.clone(), attempts);
+    }
+
+    /// Observes how long each plugin of the last pick took.
+    pub(super) fn observe_plugins(&self) {
+        for (timings, &duration) in self.timings.iter().zip(self.scheduling.durations()) {
+            timings.took(duration);
+        }
+    }
+
+    /// Whether to watch the response to the next request.
+    pub(super) fn observes(&mut self) -> bool {
+        match self.service.behaviour.observation {
+            ResponseObservation::Full => true,
+            ResponseObservation::Off => false,
+            ResponseObservation::Some(share) => self.random.f64() < share.get(),
+        }
+    }
+
+    pub(super) fn log_refusal(&mut self, refusal: &Refusal, request_id: &str) {
+        self.refusals.log(refusal, request_id, clock::now());
+    }
+}
+
+/// Says refusals that an operator must hear of, once a second at most; others only in detail logs.
+#[derive(Debug, Default)]
+struct RefusalLog {
+    said_at: Option<Instant>,
+    unsaid: u64,
+}
+
+impl RefusalLog {
+    fn log(&mut self, refusal: &Refusal, request_id: &str, now: Instant) {
+        if refusal.status() < 500 {
+            tracing::debug!(request_id, refusal = %refusal, "request refused");
+            return;
+        }
+        let recently = |at: Instant| now.saturating_duration_since(at).as_secs() < 1;
+        if self.said_at.is_some_and(recently) {
+            self.unsaid += 1;
+            return;
+        }
+        let unsaid = std::mem::take(&mut self.unsaid);
+        tracing::warn!(request_id, refusal = %refusal, unsaid, "request refused");
+        self.said_at = Some(now);
+    }
+}

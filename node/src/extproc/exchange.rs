@@ -1,0 +1,387 @@
+//! One ext_proc stream: Envoy's messages in, encoded answers out.
+//!
+//! The [`Conversation`] decides what is owed; this file reads the request for it, has the pick made,
+//! writes the answers and watches the response go by.
+
+use std::time::Instant;
+
+use bytes::Bytes;
+use convoy_proto::{
+    filter::processing_mode::BodySendMode,
+    hot::{self, Body, DecodeError, Direction, Headers, MetadataContext, Question, answer},
+};
+
+use super::{
+    asking::{AskedBody, Asking},
+    chunks::Pieces,
+    conversation::{Answer, BodyMode, Conversation, Input, Modes, Next, OutOfOrder, Side},
+    desk::Desk,
+    names,
+    outbox::Outbox,
+    pick::{self, Pick},
+    refusal::Refusal,
+    subset,
+    watch::Watch,
+};
+use crate::metrics::{Bound, StreamEnd};
+
+/// Whether more is expected on the stream.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Flow {
+    Open,
+    /// Send the answers, then end the stream with OK.
+    Finished,
+}
+
+/// Why a stream was closed with a status other than OK.
+#[derive(Debug, thiserror::Error)]
+pub enum Fault {
+    #[error("the message is not a ProcessingRequest")]
+    Malformed(#[from] DecodeError),
+    #[error("{0}")]
+    OutOfOrder(#[from] OutOfOrder),
+}
+
+/// A stream's state between messages.
+#[derive(Debug)]
+pub struct Exchange {
+    opened_at: Instant,
+    conversation: Option<Conversation>,
+    asking: Option<Box<Asking>>,
+    watch: Option<Box<Watch>>,
+    counted_in: bool,
+}
+
+impl Exchange {
+    pub fn new(desk: &Desk, now: Instant) -> Self {
+        desk.service.streams.opened();
+        let counted_in = desk.service.bounds.stream_opened();
+        Self { opened_at: now, conversation: None, asking: None, watch: None, counted_in }
+    }
+
+    /// Takes one message; the answers are in the desk's outbox.
+    pub fn on_message(
+        &mut self,
+        message: Bytes,
+        desk: &mut Desk,
+        now: Instant,
+    ) -> Result<Flow, Fault> {
+        let request = hot::decode(message)?;
+        let Some(question) = request.question else {
+            return Ok(Flow::Open);
+        };
+        if request.observability_mode {
+            return Ok(Flow::Open);
+        }
+        let conversation = self.conversation.get_or_insert_with(|| {
+            Conversation::new(request.protocol_config.map_or_else(Modes::default, |config| Modes {
+                request: mode(config.request_body_mode),
+                response: mode(config.response_body_mode),
+            }))
+        });
+        let held_before = conversation.held_bytes();
+        let input = match question {
+            Question::RequestHeaders(headers) => {
+                if !self.counted_in {
+                    desk.service.streams.refused_by(Bound::Streams);
+                    let streams_max = desk.service.bounds.streams_max();
+                    return Ok(self.refuse(&Refusal::TooManyStreams { streams_max }, desk));
+                }
+                let mode = conversation.modes().request;
+                self.on_request_headers(headers, mode, desk)
+            }
+            Question::RequestBody(body) => match self.on_request_body(body, desk) {
+                Ok(input) => input,
+                Err(refusal) => return Ok(self.refuse(&refusal, desk)),
+            },
+            Question::RequestTrailers(_) => Input::RequestTrailers,
+            Question::ResponseHeaders(headers) => {
+                self.on_response_headers(headers, &request.metadata, desk, now)
+            }
+            Question::ResponseBody(body) => self.on_response_body(body, now),
+            Question::ResponseTrailers(_) => Input::ResponseTrailers,
+        };
+        self.note_subset(&request.metadata);
+        self.advance(input, held_before, desk, now)
+    }
+
+    /// True while the request is not whole.
+    pub fn is_waiting(&self) -> bool {
+        self.conversation.as_ref().is_none_or(Conversation::owes_request)
+    }
+
+    /// True while a response passes.
+    pub fn is_answering(&self) -> bool {
+        self.conversation.as_ref().is_some_and(Conversation::is_answering)
+    }
+
+    /// Refuses a request that is not whole in time.
+    pub fn refuse_late(&mut self, desk: &mut Desk) -> Flow {
+        desk.service.streams.refused_by(Bound::Deadline);
+        let within = desk.service.behaviour.request_deadline;
+        self.refuse(&Refusal::Late { within }, desk)
+    }
+
+    /// True when ending the stream with OK now would lose nothing that was sent here.
+    pub fn may_leave(&self) -> bool {
+        self.conversation.as_ref().is_some_and(Conversation::may_leave)
+    }
+
+    /// True when a request's answer is owed: ending with OK would lose its body.
+    pub fn owes_request(&self) -> bool {
+        self.conversation.as_ref().is_some_and(Conversation::owes_request)
+    }
+
+    /// Accounts for the end of the stream, however it ended.
+    pub fn close(mut self, end: StreamEnd, desk: &Desk) {
+        let held = self.conversation.as_ref().map_or(0, Conversation::held_bytes);
+        desk.service.held(held, 0);
+        desk.service.bounds.stream_closed();
+        desk.service.streams.ended(end);
+        // Whoever watched the response counts the request out when it is dropped.
+        self.watch = None;
+    }
+
+    fn on_request_headers(&mut self, headers: Headers, mode: BodyMode, desk: &mut Desk) -> Input {
+        let end_of_stream = headers.end_of_stream;
+        if self.asking.is_none() && self.watch.is_none() {
+            let body = match (end_of_stream, mode) {
+                (true, _) => AskedBody::None,
+                (false, BodyMode::None | BodyMode::Streamed) => AskedBody::Unread,
+                (false, BodyMode::Buffered | BodyMode::FullDuplexStreamed) => {
+                    AskedBody::Reading(Asking::scanner(&headers.headers))
+                }
+            };
+            let asking = Asking::new(headers.headers, body, &mut desk.random);
+            self.asking = Some(Box::new(asking));
+        }
+        Input::RequestHeaders { end_of_stream }
+    }
+
+    fn on_request_body(&mut self, body: Body, desk: &Desk) -> Result<Input, Refusal> {
+        let Body { body: chunk, end_of_stream } = body;
+        if let Some(asking) = &mut self.asking {
+            asking.body_bytes += chunk.len() as u64;
+            let bytes_max = desk.service.bounds.body_bytes_max();
+            if bytes_max < asking.body_bytes {
+                desk.service.streams.refused_by(Bound::BodyBytes);
+                return Err(Refusal::BodyTooLarge { bytes_max });
+            }
+            if let AskedBody::Reading(scanner) = &mut asking.body {
+                scanner.feed(&chunk);
+            }
+        }
+        Ok(Input::RequestBody { chunk, end_of_stream })
+    }
+
+    fn on_response_headers(
+        &mut self,
+        headers: Headers,
+        metadata: &MetadataContext,
+        desk: &mut Desk,
+        now: Instant,
+    ) -> Input {
+        self.asking = None;
+        let watch =
+            self.watch.get_or_insert_with(|| Box::new(Watch::unasked(desk, self.opened_at)));
+        let streaming = watch.on_headers(headers.headers, metadata, desk);
+        if headers.end_of_stream {
+            watch.on_end(now);
+        }
+        Input::ResponseHeaders { end_of_stream: headers.end_of_stream, streaming }
+    }
+
+    fn on_response_body(&mut self, body: Body, now: Instant) -> Input {
+        let Body { body: mut chunk, end_of_stream } = body;
+        if let Some(watch) = &mut self.watch {
+            chunk = watch.on_chunk(chunk, now);
+            if end_of_stream {
+                watch.on_end(now);
+            }
+        }
+        Input::ResponseBody { chunk, end_of_stream }
+    }
+
+    fn note_subset(&mut self, metadata: &MetadataContext) {
+        let Some(asking) = self.asking.as_mut().filter(|_| !metadata.is_empty()) else {
+            return;
+        };
+        // Metadata that cannot be read names no subset, as an unknown type in it would.
+        if let Some(subset) = metadata.read().ok().as_ref().and_then(subset::subset) {
+            asking.subset = Some(subset);
+        }
+    }
+
+    fn advance(
+        &mut self,
+        input: Input,
+        held_before: usize,
+        desk: &mut Desk,
+        now: Instant,
+    ) -> Result<Flow, Fault> {
+        let Some(conversation) = &mut self.conversation else {
+            return Ok(Flow::Open);
+        };
+        let mut answers = std::mem::take(&mut desk.answers);
+        answers.clear();
+        let mut next = conversation.on(input, &mut answers)?;
+        let held = conversation.held_bytes();
+        if !desk.service.held(held_before, held) {
+            desk.service.streams.refused_by(Bound::BodiesBytes);
+            let bytes_max = desk.service.bounds.bodies_bytes_max();
+            return Ok(self.refuse(&Refusal::BodiesTooLarge { bytes_max }, desk));
+        }
+        if next == Next::Pick {
+            next = match self.pick(&mut answers, desk, now) {
+                Ok(next) => next,
+                Err(refusal) => return Ok(self.refuse(&refusal, desk)),
+            };
+        }
+        for answer in answers.drain(..) {
+            self.write(answer, desk);
+        }
+        desk.answers = answers;
+        if !self.conversation.as_ref().is_some_and(Conversation::owes_request) {
+            self.asking = None;
+        }
+        Ok(if next == Next::Leave { Flow::Finished } else { Flow::Open })
+    }
+
+    /// Picks for the request, which is as whole as it will be, and has the conversation owe the
+    /// answers.
+    fn pick(
+        &mut self,
+        answers: &mut Vec<Answer>,
+        desk: &mut Desk,
+        now: Instant,
+    ) -> Result<Next, Refusal> {
+        let (Some(conversation), Some(asking)) = (&mut self.conversation, &mut self.asking) else {
+            return Ok(Next::Wait);
+        };
+        asking.finish_reading(conversation.held())?;
+        let picked = pick::pick(asking, conversation.held(), desk, now)?;
+        let held = conversation.held_bytes();
+        if let Some(body) = asking.rewritten(conversation.held()) {
+            conversation.replace_held(body);
+            asking.body_bytes = conversation.held_bytes() as u64;
+        }
+        let recorder = desk.recorder(asking.model(), asking.target(), asking.fairness_id());
+        if !matches!(asking.body, AskedBody::None) {
+            recorder.picked(asking.body_bytes);
+        }
+        let observe = desk.observes();
+        if observe {
+            self.watch = Some(Box::new(Watch::asked(asking, &picked, recorder, self.opened_at)));
+        }
+        asking.picked = Some(picked);
+        let next = conversation.picked(observe, answers);
+        desk.service.held(held, conversation.held_bytes());
+        Ok(next)
+    }
+
+    /// Answers Envoy directly, and ends the conversation.
+    fn refuse(&mut self, refusal: &Refusal, desk: &mut Desk) -> Flow {
+        let asking = self.asking.take();
+        let (model, target, fairness_id) = asking
+            .as_deref()
+            .map_or(("", "", "default-flow"), |a| (a.model(), a.target(), a.fairness_id()));
+        desk.recorder(model, target, fairness_id).failed(refusal.error_code());
+        desk.log_refusal(refusal, asking.as_deref().map_or("", Asking::request_id));
+        if let Some(conversation) = &mut self.conversation {
+            let held = conversation.held_bytes();
+            conversation.finish();
+            desk.service.held(held, 0);
+        }
+        desk.outbox.clear();
+        desk.outbox.push(Pieces::new(), |out| {
+            let reason = refusal.dropped_reason();
+            let reason = reason.map(|reason| (names::DROPPED_REASON.as_bytes(), reason.as_bytes()));
+            answer::immediate(refusal.status(), reason, refusal.to_string().as_bytes(), out);
+        });
+        Flow::Finished
+    }
+
+    fn write(&self, answer: Answer, desk: &mut Desk) {
+        let outbox = &mut desk.outbox;
+        let asking = self.asking.as_deref();
+        let asked = asking.and_then(|asking| Some((asking, asking.picked.as_ref()?)));
+        match answer {
+            Answer::PickInHeaders => {
+                if let Some((asking, picked)) = asked {
+                    outbox.push(Pieces::new(), |out| asking.answer_headers(picked, out));
+                }
+            }
+            Answer::PickInBody { rewritten } => {
+                if let Some((asking, picked)) = asked {
+                    write_pick_in_body(asking, picked, rewritten, outbox);
+                }
+            }
+            Answer::Headers(Side::Request) => outbox.push(Pieces::new(), |out| {
+                answer::headers(Direction::Request, [], &answer::Changes::default(), out);
+            }),
+            Answer::Headers(Side::Response) => {
+                if let Some(watch) = &self.watch {
+                    let tell_served = desk.service.behaviour.tell_served;
+                    outbox.push(Pieces::new(), |out| watch.answer_headers(tell_served, out));
+                }
+            }
+            Answer::BodyAsIs(side) => outbox.push(Pieces::new(), |out| {
+                answer::body_unchanged(direction(side), [], &answer::Changes::default(), out);
+            }),
+            Answer::Body { side, pieces, end_of_stream } => {
+                let bytes = pieces.iter().map(Bytes::len).sum();
+                outbox.push(pieces, |out| {
+                    answer::streamed_body(direction(side), bytes, end_of_stream, out);
+                });
+            }
+            Answer::Trailers(side) => {
+                outbox.push(Pieces::new(), |out| answer::trailers(direction(side), out));
+            }
+        }
+    }
+}
+
+fn write_pick_in_body(
+    asking: &Asking,
+    picked: &Pick,
+    rewritten: Option<Pieces>,
+    outbox: &mut Outbox,
+) {
+    let Some(body) = rewritten else {
+        outbox.push(Pieces::new(), |out| {
+            let set = [picked.header()];
+            picked.with_changes(|changes| {
+                answer::body_unchanged(Direction::Request, set, changes, out);
+            });
+        });
+        return;
+    };
+    let length = asking.body_bytes.to_string();
+    let bytes = body.iter().map(Bytes::len).sum();
+    outbox.push(body, |out| {
+        let set = [picked.header(), (b"Content-Length", length.as_bytes())];
+        picked.with_changes(|changes| {
+            answer::body_replaced(Direction::Request, set, changes, bytes, out);
+        });
+    });
+}
+
+fn direction(side: Side) -> Direction {
+    match side {
+        Side::Request => Direction::Request,
+        Side::Response => Direction::Response,
+    }
+}
+
+/// An Envoy that does not tell how it passes bodies, or tells a mode unknown here, is taken to
+/// pass them in full duplex, the one mode in which a prompt is read without a limit of Envoy's.
+fn mode(told: Option<BodySendMode>) -> BodyMode {
+    match told {
+        Some(BodySendMode::None) => BodyMode::None,
+        Some(BodySendMode::Streamed) => BodyMode::Streamed,
+        Some(BodySendMode::Buffered | BodySendMode::BufferedPartial) => BodyMode::Buffered,
+        Some(BodySendMode::FullDuplexStreamed | BodySendMode::Grpc) | None => {
+            BodyMode::FullDuplexStreamed
+        }
+    }
+}

@@ -1,0 +1,172 @@
+//! Serving threads: each runs its connections alone, so that nothing on the way of a pick is shared
+//! between cores but what is published.
+
+use std::{
+    cell::RefCell,
+    io,
+    rc::Rc,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, AtomicUsize, Ordering},
+    },
+    thread,
+    time::{Duration, Instant},
+};
+
+use tokio::{
+    net::TcpStream,
+    sync::{mpsc, watch},
+    task::LocalSet,
+};
+use tokio_rustls::TlsAcceptor;
+
+use super::{Phase, connection::Driver, tls::is_only_a_probe};
+use crate::{
+    clock,
+    extproc::{Desk, Service},
+    health::Readiness,
+    http2::Limits,
+    watchdog::Heartbeat,
+};
+
+/// A gateway that has not finished its handshake by then is not one.
+const HANDSHAKE_MAX: Duration = Duration::from_secs(10);
+
+/// Connections accepted and not yet taken up by their thread. Beyond it they are dropped: the
+/// thread is not keeping up with what it has.
+const WAITING_MAX: usize = 1024;
+
+/// What all serving threads share.
+#[derive(Clone)]
+pub(super) struct Shared {
+    pub(super) service: Arc<Service>,
+    pub(super) tls: Option<TlsAcceptor>,
+    pub(super) limits: Limits,
+    pub(super) readiness: Readiness,
+    pub(super) serves_health: bool,
+    pub(super) connection_age_max: Option<Duration>,
+    pub(super) phase: watch::Receiver<Phase>,
+    /// Exchanges opened since the start.
+    pub(super) opened: Arc<AtomicU64>,
+}
+
+/// A serving thread, seen from within.
+pub(super) struct Thread {
+    pub(super) desk: RefCell<Desk>,
+    pub(super) readiness: Readiness,
+    shared: Shared,
+}
+
+impl Thread {
+    /// Counts an exchange in.
+    pub(super) fn note_opened(&self) {
+        self.shared.opened.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(super) fn serves_health(&self) -> bool {
+        self.shared.serves_health
+    }
+}
+
+/// A serving thread, seen from the listener.
+pub(super) struct Handle {
+    sockets: mpsc::Sender<std::net::TcpStream>,
+    connections: Arc<AtomicUsize>,
+    pub(super) heartbeat: Heartbeat,
+}
+
+impl Handle {
+    /// Starts a thread.
+    pub(super) fn start(number: usize, shared: Shared) -> io::Result<Self> {
+        let (sockets, taken) = mpsc::channel(WAITING_MAX);
+        let connections = Arc::<AtomicUsize>::default();
+        let heartbeat = Heartbeat::default();
+        let (counted, beating) = (Arc::clone(&connections), heartbeat.clone());
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        thread::Builder::new().name(format!("serve-{number}")).spawn(move || {
+            let local = LocalSet::new();
+            local.block_on(&runtime, run(shared, taken, counted, beating));
+        })?;
+        Ok(Self { sockets, connections, heartbeat })
+    }
+
+    /// Connections that the thread has.
+    pub(super) fn connections(&self) -> usize {
+        self.connections.load(Ordering::Relaxed)
+    }
+
+    /// Hands a connection over; false if the thread does not keep up.
+    pub(super) fn take_up(&self, socket: std::net::TcpStream) -> bool {
+        self.connections.fetch_add(1, Ordering::Relaxed);
+        let taken = self.sockets.try_send(socket).is_ok();
+        if !taken {
+            self.connections.fetch_sub(1, Ordering::Relaxed);
+        }
+        taken
+    }
+}
+
+async fn run(
+    shared: Shared,
+    mut sockets: mpsc::Receiver<std::net::TcpStream>,
+    connections: Arc<AtomicUsize>,
+    heartbeat: Heartbeat,
+) {
+    let desk = Desk::new(Arc::clone(&shared.service), fastrand::Rng::new());
+    let readiness = shared.readiness.clone();
+    let thread = Rc::new(Thread { desk: RefCell::new(desk), readiness, shared: shared.clone() });
+    tokio::task::spawn_local(async move {
+        let mut beats = tokio::time::interval(Heartbeat::INTERVAL);
+        loop {
+            beats.tick().await;
+            heartbeat.beat();
+        }
+    });
+    while let Some(socket) = sockets.recv().await {
+        let (thread, connections) = (Rc::clone(&thread), Arc::clone(&connections));
+        tokio::task::spawn_local(async move {
+            let streams = thread.shared.service.streams.clone();
+            streams.connected();
+            if let Err(error) = serve(socket, thread).await {
+                tracing::debug!(%error, "a gateway's connection was lost");
+            }
+            streams.disconnected();
+            connections.fetch_sub(1, Ordering::Relaxed);
+        });
+    }
+}
+
+async fn serve(socket: std::net::TcpStream, thread: Rc<Thread>) -> io::Result<()> {
+    let socket = TcpStream::from_std(socket)?;
+    let shared = thread.shared.clone();
+    let ends_at = thread.ends_at(clock::now());
+    let Some(tls) = shared.tls else {
+        return Driver::new(socket, shared.limits, thread).serve(shared.phase, ends_at).await;
+    };
+    let handshake = tokio::time::timeout(HANDSHAKE_MAX, tls.accept(socket));
+    let socket = match handshake.await {
+        Ok(Ok(socket)) => socket,
+        Ok(Err(error)) => {
+            if !is_only_a_probe(&error) {
+                shared.service.streams.handshake_failed();
+                tracing::debug!(%error, "a TLS handshake failed");
+            }
+            return Ok(());
+        }
+        Err(_late) => {
+            shared.service.streams.handshake_failed();
+            return Ok(());
+        }
+    };
+    Driver::new(socket, shared.limits, thread).serve(shared.phase, ends_at).await
+}
+
+impl Thread {
+    /// When a connection made at `now` is asked to go. Spread over a fifth, so that those made
+    /// together do not all come back together.
+    fn ends_at(&self, now: Instant) -> Option<Instant> {
+        let age_max = self.shared.connection_age_max?;
+        let spread = 0.9 + 0.2 * fastrand::f64();
+        Some(now + age_max.mul_f64(spread))
+    }
+}
