@@ -7,8 +7,8 @@ use bytes::Bytes;
 
 /// Headers in the order in which they came, pseudo-headers included.
 ///
-/// Names and values are slices of one shared buffer; a list costs one allocation, not one for each
-/// header.
+/// Names and values are slices of one shared buffer; a list costs one allocation and 16 bytes for each
+/// header, however many they are.
 #[derive(Clone, Default)]
 pub struct HeaderList {
     buffer: Bytes,
@@ -88,7 +88,7 @@ impl From<&Range<usize>> for Span {
     }
 }
 
-/// Copies headers into a list, for those who have no message to decode.
+/// Copies headers into a list, for those who have no message to decode. Panics beyond 4 GiB.
 impl<N: AsRef<str>, V: AsRef<[u8]>> FromIterator<(N, V)> for HeaderList {
     fn from_iter<I: IntoIterator<Item = (N, V)>>(headers: I) -> Self {
         let mut buffer = Vec::new();

@@ -18,6 +18,8 @@ use crate::messages::{Schema, Tape, delimited, key, tapes};
 
 const REQUEST: &str = ".envoy.service.ext_proc.v3.ProcessingRequest";
 
+const METADATA: &str = ".envoy.config.core.v3.Metadata";
+
 /// Fields of which the hand-written decoder looks at no more than the length.
 const UNREAD: [&str; 5] = [
     "ProcessingRequest.metadata_context",
@@ -170,13 +172,32 @@ impl Damage {
 #[test]
 fn damaged_messages_are_refused_where_the_generated_types_refuse_them() {
     let schema = Schema::ours().without(&UNREAD);
-    check(&(tapes(), damages()), |(tape, damages)| {
+    let short = proptest::collection::vec(any::<u8>(), 0..100);
+    check(&(short, damages()), |(tape, damages)| {
         let mut message = schema.encode(REQUEST, &mut Tape(&tape));
         for damage in &damages {
             damage.apply(&mut message);
         }
         compare(&message)
     });
+}
+
+#[test]
+fn flawed_messages_are_refused_where_the_generated_types_refuse_them() {
+    let schema = Schema::ours().without(&UNREAD).flawed();
+    check(&tapes(), |tape| compare(&schema.encode(REQUEST, &mut Tape(&tape))));
+}
+
+#[test]
+fn metadata_is_read_as_the_generated_types_read_it() {
+    let inside = |message: &[u8]| {
+        let mut outside = Vec::new();
+        delimited(8, message, &mut outside);
+        compare(&outside)
+    };
+    let (sound, flawed) = (Schema::ours(), Schema::ours().flawed());
+    check(&tapes(), |tape| inside(&sound.encode(METADATA, &mut Tape(&tape))));
+    check(&tapes(), |tape| inside(&flawed.encode(METADATA, &mut Tape(&tape))));
 }
 
 #[test]

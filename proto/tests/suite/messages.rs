@@ -14,6 +14,8 @@ pub(crate) struct Schema {
     pub(crate) messages: BTreeMap<String, DescriptorProto>,
     /// Fields that are not written, as `Message.field`.
     left_out: BTreeSet<&'static str>,
+    /// One field of so many is written wrong.
+    flaws: Option<usize>,
 }
 
 impl Schema {
@@ -22,7 +24,7 @@ impl Schema {
     }
 
     pub(crate) fn of(files: &FileDescriptorSet) -> Self {
-        let mut schema = Self { messages: BTreeMap::new(), left_out: BTreeSet::new() };
+        let mut schema = Self { messages: BTreeMap::new(), left_out: BTreeSet::new(), flaws: None };
         for file in &files.file {
             for message in &file.message_type {
                 schema.add(&format!(".{}", file.package()), message);
@@ -44,6 +46,11 @@ impl Schema {
         self
     }
 
+    /// Writes one field of about thirty wrong.
+    pub(crate) fn flawed(self) -> Self {
+        Self { flaws: Some(30), ..self }
+    }
+
     /// Encodes a message as the tape says.
     pub(crate) fn encode(&self, name: &str, tape: &mut Tape<'_>) -> Vec<u8> {
         self.message(name, tape, 8)
@@ -63,6 +70,10 @@ impl Schema {
         // Four of five times there is one more field, as long as the tape lasts.
         while !tape.is_empty() && tape.below(5) != 0 {
             let choice = tape.below(fields.len() + 1);
+            if self.flaws.is_some_and(|one_of| tape.below(one_of) == 1) {
+                flaw(fields.get(choice).map_or(1_000, |field| field.number()), tape, &mut out);
+                continue;
+            }
             match fields.get(choice) {
                 Some(field) => self.field(field, tape, depth, &mut out),
                 None => unknown_field(tape, 3, &mut out),
@@ -109,6 +120,38 @@ impl Schema {
             | Type::Sint64
             | Type::Uint64) => panic!("{} is a {unused:?}, which is not generated", field.name()),
         }
+    }
+}
+
+/// A field that is wrong in most messages: not of its type, not text, not closed, too long, cut.
+fn flaw(number: i32, tape: &mut Tape<'_>, out: &mut Vec<u8>) {
+    let number = u32::try_from(number).unwrap();
+    match tape.below(7) {
+        0 => {
+            key(number, 0, out);
+            integer(tape, out);
+        }
+        1 => {
+            key(number, 1, out);
+            out.extend_from_slice(&tape.array::<8>());
+        }
+        2 => delimited(number, &[b'a', 0xff], out),
+        3 => {
+            // The end's number is another's every second time.
+            key(number, 3, out);
+            key(number + u32::from(tape.byte() & 1), 4, out);
+        }
+        4 => {
+            // The last of ten bytes may be 0 or 1.
+            key(number, 0, out);
+            out.extend_from_slice(&[0x80; 9]);
+            out.push(tape.byte() & 3);
+        }
+        5 => {
+            delimited(number, &[0x2a; 3], out);
+            out.truncate(out.len() - 1);
+        }
+        _ => varint(u64::from_le_bytes(tape.array()), 0, out),
     }
 }
 
