@@ -41,7 +41,7 @@ impl Default for PrefixSettings {
 
 /// What was built, and what of it deserves a word to the operator.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Built {
+pub struct PrefixProducer {
     pub settings: PrefixSettings,
     pub notices: Vec<String>,
 }
@@ -80,7 +80,7 @@ impl Default for Written {
 const BLOCK_SIZE_MAX: u32 = 1 << 20;
 
 impl Written {
-    fn of_producer(parameters: &mut Mapping<'_>) -> Result<Built, Fault> {
+    fn of_producer(parameters: &mut Mapping<'_>) -> Result<PrefixProducer, Fault> {
         let default = Self::default();
         let mut notices = Vec::new();
         let auto_tune = parameters.flag("autoTune")?.unwrap_or(true);
@@ -113,12 +113,12 @@ impl Written {
                 .unwrap_or(default.endpoint_blocks_max),
         };
         notices.extend(raised(block_tokens.or(older)));
-        Ok(Built { settings: written.checked(), notices })
+        Ok(PrefixProducer { settings: written.checked(), notices })
     }
 
     /// Reads what the older releases wrote under `prefix-cache-scorer`, where the index was the
     /// scorer's own and blocks were counted in bytes; `None` if nothing of it is set.
-    pub(super) fn of_scorer(parameters: &mut Mapping<'_>) -> Result<Option<Built>, Fault> {
+    pub(super) fn of_scorer(parameters: &mut Mapping<'_>) -> Result<Option<PrefixProducer>, Fault> {
         let default = Self::default();
         let auto_tune = parameters.flag("autoTune")?;
         let oldest = block_size(parameters, "hashBlockSize")?;
@@ -141,7 +141,7 @@ impl Written {
             endpoint_blocks_max: endpoint_blocks_max.unwrap_or(default.endpoint_blocks_max),
         };
         let notices = raised(block_tokens).into_iter().collect();
-        Ok(Some(Built { settings: written.checked(), notices }))
+        Ok(Some(PrefixProducer { settings: written.checked(), notices }))
     }
 
     fn checked(&self) -> PrefixSettings {

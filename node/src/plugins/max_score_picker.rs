@@ -5,17 +5,22 @@ use std::sync::Arc;
 use super::{Plugin, random_picker::endpoints_max};
 use crate::{
     document::{Fault, Mapping},
-    scheduling::{Candidate, Picker, Scored},
+    scheduling::{Candidate, Named, Picker, Scored},
 };
 
 pub(super) const TYPE: &str = "max-score-picker";
 
 pub(super) fn build(parameters: &mut Mapping<'_>) -> Result<Plugin, Fault> {
-    Ok(picker(endpoints_max(parameters)?))
+    Ok(Plugin::Picker(Arc::new(MaxScorePicker { endpoints_max: endpoints_max(parameters)? })))
 }
 
-pub(super) fn picker(endpoints_max: usize) -> Plugin {
-    Plugin::Picker(Arc::new(MaxScorePicker { endpoints_max }))
+/// The picker of a profile that names none.
+pub fn default_picker() -> Named<dyn Picker> {
+    Named {
+        plugin_type: TYPE,
+        name: TYPE.into(),
+        plugin: Arc::new(MaxScorePicker { endpoints_max: 1 }),
+    }
 }
 
 #[derive(Debug)]

@@ -31,11 +31,13 @@ mod passthrough_parser;
 
 use std::sync::Arc;
 
-pub use approx_prefix_cache_producer::PrefixSettings;
+pub use approx_prefix_cache_producer::{PrefixProducer, PrefixSettings};
 pub use core_metrics_extractor::{CacheInfo, EngineMetrics, MetricsExtractor};
 pub use file_discovery::FileDiscovery;
+pub use max_score_picker::default_picker;
 pub use metric_spec::MetricSpec;
 pub use metrics_data_source::{ClientCertificate, MetricsSource, Scheme};
+pub use prefix_cache_scorer::PrefixScorer;
 pub use registry::{AVAILABLE, Build, NotAvailable, find};
 
 use crate::{
@@ -55,11 +57,11 @@ pub enum ApiGroup {
 pub enum Plugin {
     Filter(Arc<dyn Filter>),
     Scorer(Arc<dyn Scorer>),
-    PrefixScorer(prefix_cache_scorer::Built),
+    PrefixScorer(PrefixScorer),
     Picker(Arc<dyn Picker>),
     /// One profile serves every request.
     SingleProfileHandler,
-    PrefixProducer(approx_prefix_cache_producer::Built),
+    PrefixProducer(PrefixProducer),
     FileDiscovery(FileDiscovery),
     MetricsSource(MetricsSource),
     MetricsExtractor(MetricsExtractor),

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::{
     ApiGroup, Plugin,
-    approx_prefix_cache_producer::{self, Written},
+    approx_prefix_cache_producer::{PrefixProducer, Written},
 };
 use crate::{
     document::{Fault, Mapping},
@@ -15,12 +15,12 @@ pub(super) const TYPE: &str = "prefix-cache-scorer";
 
 /// A prefix scorer and what its parameters say of the index that it reads.
 #[derive(Clone, Debug)]
-pub struct Built {
+pub struct PrefixScorer {
     pub scorer: Arc<dyn Scorer>,
     /// The producer whose matches it reads; any if unnamed.
     pub producer: Option<String>,
     /// Index parameters, where the older releases had them; `None` if none is set.
-    pub index: Option<approx_prefix_cache_producer::Built>,
+    pub index: Option<PrefixProducer>,
 }
 
 pub(super) fn build(parameters: &mut Mapping<'_>, api_group: ApiGroup) -> Result<Plugin, Fault> {
@@ -40,7 +40,7 @@ pub(super) fn build(parameters: &mut Mapping<'_>, api_group: ApiGroup) -> Result
         ApiGroup::GatewayApiExtension => Written::of_scorer(parameters)?,
     };
     let scorer = Arc::new(PrefixCacheScorer { length_weight, length_scale_tokens });
-    Ok(Plugin::PrefixScorer(Built { scorer, producer, index }))
+    Ok(Plugin::PrefixScorer(PrefixScorer { scorer, producer, index }))
 }
 
 /// Scores `w * min(1, matched tokens / scale)^2 + (1 - w) * matched / total blocks`; 0 without a
