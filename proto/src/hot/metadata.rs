@@ -71,6 +71,9 @@ impl MetadataContext {
         while let Some(key) = metadata.key()? {
             match key.number {
                 1 => self.read_entry(metadata.nested(key, "FilterMetadataEntry")?, &mut found)?,
+                2 => {
+                    metadata.bytes(key)?;
+                }
                 _ => metadata.skip(key)?,
             }
         }

@@ -71,7 +71,8 @@ pub struct ProtocolConfig {
 /// Reads as the generated type does: unknown fields and groups are passed over, a repeated field
 /// replaces or merges with the one before it, and a field of the wrong wire type is refused. Of the
 /// fields that a picker does not read (attributes, flow control) and of the metadata, only the
-/// outermost length is looked at.
+/// outermost length is looked at. One thing the generated type lets pass is refused: a map of the
+/// wrong wire type, which it reads as if the type were right.
 pub fn decode(message: Bytes) -> Result<Request, DecodeError> {
     let mut reader = Reader::new(&message, "ProcessingRequest");
     if u32::try_from(message.len()).is_err() {

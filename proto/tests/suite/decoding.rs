@@ -7,7 +7,8 @@ use convoy_proto::ext_proc::processing_request::Request as Part;
 use convoy_proto::ext_proc::{HttpBody, HttpHeaders, ProcessingRequest};
 use convoy_proto::filter::processing_mode::BodySendMode;
 use convoy_proto::hot::{
-    self, Body, HeaderList, Headers, LB_NAMESPACE, ProtocolConfig, Question, SUBSET_NAMESPACE,
+    self, Body, DecodeError, Fault, HeaderList, Headers, LB_NAMESPACE, MetadataError,
+    ProtocolConfig, Question, SUBSET_NAMESPACE,
 };
 use proptest::prelude::*;
 use prost::Message as _;
@@ -51,7 +52,10 @@ fn compare(message: &[u8]) -> Result<(), TestCaseError> {
             compare_metadata(generated.metadata_context.as_ref(), &found.metadata)
         }
         (Err(_), Err(_)) => Ok(()),
-        (Ok(_), Err(refusal)) => Err(TestCaseError::fail(format!("refused alone: {refusal}"))),
+        (Ok(_), Err(refusal)) => {
+            prop_assert!(is_map_of_wrong_type(&refusal), "refused alone: {}", refusal);
+            Ok(())
+        }
         (Err(refusal), Ok(_)) => {
             let refusal = refusal.to_string();
             let unread = UNREAD.iter().any(|field| refusal.contains(field));
@@ -59,6 +63,13 @@ fn compare(message: &[u8]) -> Result<(), TestCaseError> {
             Ok(())
         }
     }
+}
+
+/// The generated types do not look at the wire type of a map.
+fn is_map_of_wrong_type(refusal: &DecodeError) -> bool {
+    let maps = [("ProcessingRequest", 9), ("HttpHeaders", 2), ("Metadata", 1), ("Metadata", 2)];
+    matches!(refusal.fault, Fault::WireType { .. })
+        && maps.contains(&(refusal.message, refusal.field))
 }
 
 fn question(part: Part) -> Question {
@@ -94,7 +105,11 @@ fn compare_metadata(
     generated: Option<&Metadata>,
     found: &hot::MetadataContext,
 ) -> Result<(), TestCaseError> {
-    let found = found.read().map_err(|refusal| TestCaseError::fail(refusal.to_string()))?;
+    let found = match found.read() {
+        Ok(found) => found,
+        Err(MetadataError::Malformed { source }) if is_map_of_wrong_type(&source) => return Ok(()),
+        Err(refusal) => return Err(TestCaseError::fail(format!("refused alone: {refusal:?}"))),
+    };
     // Compared as bytes, because a damaged number may be one that does not equal itself.
     let encoded = |namespace: Option<&Struct>| namespace.map(Struct::encode_to_vec);
     let expected =

@@ -77,10 +77,11 @@ fn prompts_and_header_values_are_not_shown() {
 /// Rows are a message and what is said of it.
 #[test]
 fn a_refusal_says_what_is_wrong_and_where() {
-    let rows: [(&[u8], &str); 11] = [
+    let rows: [(&[u8], &str); 12] = [
         (&[0x22, 5], "ProcessingRequest field 4 at byte 2: a length of 5 with 0 bytes left"),
         (&[0x22, 2, 0x0a, 9], "HttpBody field 1 at byte 4: a length of 9 with 0 bytes left"),
         (&[0x20, 1], "ProcessingRequest field 4 at byte 1: wire type 0 where 2 is due"),
+        (&[0x48, 0], "ProcessingRequest field 9 at byte 1: wire type 0 where 2 is due"),
         (&[0x22, 2, 0x12, 0], "HttpBody field 2 at byte 3: wire type 2 where 0 is due"),
         (&[0x80], "ProcessingRequest at byte 0: the bytes end within the field"),
         (&[0], "ProcessingRequest at byte 1: 0x0 names no field"),
