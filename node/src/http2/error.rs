@@ -114,15 +114,16 @@ impl ConnectionError {
             | Self::Push
             | Self::WindowIncrement { increment: 0 } => ErrorCode::PROTOCOL_ERROR,
             Self::FrameTooLong { .. } | Self::FrameLength { .. } => ErrorCode::FRAME_SIZE_ERROR,
+            Self::HeaderBlockTooLong { .. }
+            | Self::Compression { source: HpackError::TooLong(_), .. }
+            | Self::Flood { .. }
+            | Self::Unread { .. } => ErrorCode::ENHANCE_YOUR_CALM,
             Self::Compression { .. } => ErrorCode::COMPRESSION_ERROR,
             Self::FlowControl { .. } | Self::WindowIncrement { .. } => {
                 ErrorCode::FLOW_CONTROL_ERROR
             }
             Self::Setting { name: "INITIAL_WINDOW_SIZE", .. } => ErrorCode::FLOW_CONTROL_ERROR,
             Self::Setting { .. } => ErrorCode::PROTOCOL_ERROR,
-            Self::HeaderBlockTooLong { .. } | Self::Flood { .. } | Self::Unread { .. } => {
-                ErrorCode::ENHANCE_YOUR_CALM
-            }
         }
     }
 }

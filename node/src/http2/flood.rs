@@ -24,22 +24,25 @@ impl Flood {
         }
     }
 
-    /// Counts a stream that the client opened and reset before anything was answered.
-    pub(crate) fn reset(&mut self, limits: &Limits) -> Result<(), ConnectionError> {
+    /// Counts a stream that ended before anything was answered, by the client's doing.
+    pub(crate) fn reset(&mut self) {
         self.resets = self.resets.saturating_add(1);
-        let count_max = limits.resets_per_second_max;
-        if count_max < self.resets {
-            return Err(ConnectionError::Flood { what: "unanswered streams reset", count_max });
-        }
-        Ok(())
     }
 
     /// Counts `weight` frames that move nothing.
-    pub(crate) fn idle(&mut self, weight: u32, limits: &Limits) -> Result<(), ConnectionError> {
+    pub(crate) fn idle(&mut self, weight: u32) {
         self.idle_frames = self.idle_frames.saturating_add(weight);
-        let count_max = limits.idle_frames_per_second_max;
-        if count_max < self.idle_frames {
-            return Err(ConnectionError::Flood { what: "frames that move nothing", count_max });
+    }
+
+    pub(crate) fn check(&self, limits: &Limits) -> Result<(), ConnectionError> {
+        let counts = [
+            (self.resets, limits.resets_per_second_max, "unanswered streams ended"),
+            (self.idle_frames, limits.idle_frames_per_second_max, "frames that move nothing"),
+        ];
+        for (count, count_max, what) in counts {
+            if count_max < count {
+                return Err(ConnectionError::Flood { what, count_max });
+            }
         }
         Ok(())
     }

@@ -176,6 +176,10 @@ impl Collector {
         Ok(())
     }
 
+    pub(crate) fn is_too_long(&self) -> bool {
+        matches!(self.fault, Some(StreamFault::HeadersTooLong { .. }))
+    }
+
     /// What was wrong, for trailers.
     pub(crate) fn into_fault(self) -> Option<StreamFault> {
         self.fault

@@ -12,8 +12,8 @@ pub struct Limits {
     pub connection_window_bytes: u32,
     /// Longest frame accepted, in bytes of payload: 16,384 to 16,777,215.
     pub frame_bytes_max: u32,
-    /// Longest list of request headers, counted as RFC 9113 section 6.5.2 does (32 bytes a field beside its
-    /// text), and longest encoded header block.
+    /// Longest list of request headers, counted as RFC 9113 section 6.5.2 does: 32 bytes a field beside its
+    /// text. A longer one is refused; one four times as long ends the connection.
     pub header_list_bytes_max: u32,
     /// Longest gRPC message, in bytes. A longer one ends its stream with `RESOURCE_EXHAUSTED`.
     pub message_bytes_max: u32,
@@ -26,11 +26,12 @@ pub struct Limits {
     pub pending_bytes_max: usize,
     /// Data stays with its stream while this much is waiting for the socket.
     pub output_bytes_max: usize,
-    /// Streams that the client may reset unanswered in one second. What a proxy does when its own clients go
-    /// away is honest and was measured at 90,000 a second, so the bound is only there for the machine.
+    /// Streams that the client may make end unanswered in one second, by resetting them or by breaking a rule.
+    /// What a proxy does when its own clients go away is honest and was measured at 90,000 a second, so the
+    /// bound is only there for the machine.
     pub resets_per_second_max: u32,
-    /// Frames in one second that move nothing: PING, PRIORITY, empty DATA, unknown ones; a SETTINGS
-    /// counts for a hundred, since it can touch every stream.
+    /// Frames in one second that move nothing: PING, PRIORITY, empty DATA, unknown ones. A header list beyond
+    /// its limit counts for a hundred, and SETTINGS for a thousand, since they can touch every stream.
     pub idle_frames_per_second_max: u32,
 }
 
@@ -58,6 +59,12 @@ impl Default for Limits {
 }
 
 impl Limits {
+    /// Beyond this a header block, encoded or decoded, ends the connection: it has to be decoded to its end or not
+    /// at all, as the next block depends on it.
+    pub(crate) fn header_block_bytes_max(&self) -> u32 {
+        self.header_list_bytes_max.saturating_mul(4)
+    }
+
     pub(crate) fn legal(mut self) -> Self {
         self.stream_window_bytes = self.stream_window_bytes.min(WINDOW_MAX);
         self.connection_window_bytes = self.connection_window_bytes.clamp(65_535, WINDOW_MAX);

@@ -188,9 +188,11 @@ async fn a_reset_ends_its_stream_only() {
     let ended: Arc<Mutex<Vec<StreamId>>> = Arc::default();
     let heard = Arc::clone(&ended);
     let mut echo = echo();
-    let handler: Handler = Box::new(move |connection, event| match event {
-        Event::Ended { stream, .. } => heard.lock().unwrap().push(stream),
-        event => echo(connection, event),
+    let handler: Handler = Box::new(move |connection, event| {
+        if let Event::Ended { stream, .. } = event {
+            heard.lock().unwrap().push(stream);
+        }
+        echo(connection, event);
     });
     let pair = Pair::new(Limits::default(), &Builder::new(), handler).await;
     let mut resets = 0;

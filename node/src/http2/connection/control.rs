@@ -9,7 +9,7 @@ use super::super::streams::Phase;
 use super::{Cause, Connection, Event, LEAVING_PING, Leaving};
 
 /// What a SETTINGS frame counts for among the frames that move nothing: it can make every stream be looked at.
-const SETTINGS_WEIGHT: u32 = 100;
+const SETTINGS_WEIGHT: u32 = 1000;
 
 impl Connection {
     /// Handles a frame other than DATA.
@@ -33,7 +33,8 @@ impl Connection {
             kind::PUSH_PROMISE => Err(ConnectionError::Push),
             _ => {
                 exactly::<5>(head, payload, "5 bytes")?;
-                self.flood.idle(1, &self.limits)
+                self.flood.idle(1);
+                Ok(())
             }
         }
     }
@@ -63,15 +64,15 @@ impl Connection {
             self.events.push_back(Event::Ended { stream, cause: Cause::Reset(code) });
         }
         if unanswered {
-            self.flood.reset(&self.limits)?;
+            self.flood.reset();
         }
         Ok(())
     }
 
     fn settings(&mut self, head: FrameHead, payload: &[u8]) -> Result<(), ConnectionError> {
         on_connection(head)?;
-        self.flood.idle(SETTINGS_WEIGHT, &self.limits)?;
         if head.has(flag::ACK) {
+            self.flood.idle(1);
             let [] = exactly(head, payload, "empty")?;
             if !self.settings_acknowledged {
                 self.settings_acknowledged = true;
@@ -79,6 +80,7 @@ impl Connection {
             }
             return Ok(());
         }
+        self.flood.idle(SETTINGS_WEIGHT);
         let (entries, rest) = payload.as_chunks::<6>();
         if !rest.is_empty() {
             let (frame, bytes) = (head.name(), head.length);
@@ -90,6 +92,9 @@ impl Connection {
         }
         for &[i0, i1, v0, v1, v2, v3] in entries {
             self.setting(u16::from_be_bytes([i0, i1]), u32::from_be_bytes([v0, v1, v2, v3]))?;
+        }
+        if 0 < self.out.pending_bytes {
+            self.enlist_all();
         }
         self.out.rope.push(&frame::settings_ack());
         Ok(())
@@ -104,9 +109,6 @@ impl Connection {
             }
             setting::INITIAL_WINDOW_SIZE => {
                 self.out.initial_window = i64::from(value);
-                if 0 < self.out.pending_bytes {
-                    self.enlist_all();
-                }
                 Ok(())
             }
             setting::MAX_FRAME_SIZE if !FRAME_BYTES_MAX.contains(&value) => {
@@ -124,7 +126,7 @@ impl Connection {
     fn ping(&mut self, head: FrameHead, payload: &[u8]) -> Result<(), ConnectionError> {
         on_connection(head)?;
         let text = exactly(head, payload, "8 bytes")?;
-        self.flood.idle(1, &self.limits)?;
+        self.flood.idle(1);
         if !head.has(flag::ACK) {
             self.out.rope.push(&frame::ping(flag::ACK, text));
         } else if text == LEAVING_PING && self.leaving == Leaving::Announced {
@@ -135,7 +137,7 @@ impl Connection {
 
     fn client_goes(&mut self, head: FrameHead, payload: &[u8]) -> Result<(), ConnectionError> {
         on_connection(head)?;
-        self.flood.idle(1, &self.limits)?;
+        self.flood.idle(1);
         let Some((&[_, _, _, _, code @ ..], _)) = payload.split_first_chunk::<8>() else {
             return Err(ConnectionError::FrameLength {
                 frame: head.name(),

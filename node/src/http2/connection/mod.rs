@@ -163,6 +163,7 @@ impl Connection {
         self.flood.at(now);
         let outcome = self.read(input).and_then(|()| {
             self.pump();
+            self.flood.check(&self.limits)?;
             let bytes_max = self.limits.output_bytes_max + CONTROL_BYTES_MAX;
             let bytes = self.out.rope.len();
             if bytes_max < bytes {

@@ -4,11 +4,12 @@ use bytes::{Buf, Bytes};
 
 use super::super::error::ConnectionError;
 use super::super::frame::{FrameHead, HEAD_BYTES, PREFACE, flag, kind};
+use super::super::limits::FRAME_BYTES_MAX;
 use super::super::streams::StreamId;
 use super::Connection;
 
-/// CONTINUATION frames in one header block. A block of the greatest length fits in five.
-const CONTINUATIONS_MAX: u32 = 32;
+/// CONTINUATION frames in one header block beyond those that a block of the greatest length needs.
+const CONTINUATIONS_SPARE: u32 = 32;
 
 /// How far the input has been read.
 #[derive(Debug)]
@@ -156,7 +157,7 @@ impl Connection {
             kind::DATA => self.begin_data(head, None),
             kind::HEADERS..=kind::CONTINUATION => Ok(Place::Payload(head)),
             _ => {
-                self.flood.idle(1, &self.limits)?;
+                self.flood.idle(1);
                 Ok(Place::Skipped { left: head.length as usize })
             }
         }
@@ -194,12 +195,10 @@ impl Connection {
         head: FrameHead,
         fragment: &[u8],
     ) -> Result<(), ConnectionError> {
-        let bytes_max = self.limits.header_list_bytes_max;
-        let too_long = |stream| ConnectionError::HeaderBlockTooLong {
-            stream,
-            bytes_max,
-            frames_max: CONTINUATIONS_MAX,
-        };
+        let bytes_max = self.limits.header_block_bytes_max();
+        let frames_max = bytes_max / *FRAME_BYTES_MAX.start() + CONTINUATIONS_SPARE;
+        let too_long =
+            |stream| ConnectionError::HeaderBlockTooLong { stream, bytes_max, frames_max };
         if head.kind == kind::HEADERS {
             let end_stream = head.has(flag::END_STREAM);
             if (bytes_max as usize) < fragment.len() {
@@ -217,7 +216,7 @@ impl Connection {
             return Err(ConnectionError::StrayContinuation { stream: head.stream });
         };
         block.continuations += 1;
-        if CONTINUATIONS_MAX < block.continuations
+        if frames_max < block.continuations
             || (bytes_max as usize) < block.fragments.len() + fragment.len()
         {
             return Err(too_long(block.stream));

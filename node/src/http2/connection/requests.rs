@@ -10,6 +10,10 @@ use super::super::streams::{Phase, Stream, StreamId};
 use super::reading::Data;
 use super::{Cause, Connection, Event, Leaving};
 
+/// What a header list beyond its limit counts for among the frames that move nothing: it may have cost a
+/// thousand times its size to decode.
+const LONG_LIST_WEIGHT: u32 = 100;
+
 impl Connection {
     /// Takes a whole header block: a request's head, or its trailers.
     pub(super) fn header_block(
@@ -20,9 +24,13 @@ impl Connection {
     ) -> Result<(), ConnectionError> {
         let section = if self.highest < number { Section::Request } else { Section::Trailers };
         let mut collector = Collector::new(section, self.limits.header_list_bytes_max);
+        let bytes_max = self.limits.header_block_bytes_max();
         self.hpack
-            .decode(block, |field| collector.take(field))
+            .decode(block, bytes_max as usize, |field| collector.take(field))
             .map_err(|source| ConnectionError::Compression { stream: number, source })?;
+        if collector.is_too_long() {
+            self.flood.idle(LONG_LIST_WEIGHT);
+        }
         match section {
             Section::Request => self.open(number, end_stream, collector),
             Section::Trailers => self.trailers(number, end_stream, collector),
@@ -90,7 +98,7 @@ impl Connection {
             self.unreturned_bytes = 0;
         }
         if data_bytes == 0 && !head.has(flag::END_STREAM) {
-            self.flood.idle(1, &self.limits)?;
+            self.flood.idle(1);
         }
         let Some(stream) = self.streams.find(head.stream) else { return Ok(None) };
         let Some(found) = self.streams.get_mut(stream) else { return Ok(None) };
@@ -199,6 +207,9 @@ impl Connection {
     pub(super) fn fault(&mut self, stream: StreamId, fault: StreamFault) {
         let Some(found) = self.streams.get_mut(stream) else { return };
         let told = found.phase == Phase::Open;
+        if !found.headers_sent {
+            self.flood.reset();
+        }
         let mut ended = std::mem::replace(found, Stream::new(found.number, true, None));
         self.end_for_client(stream);
         self.answer_fault(&mut ended, &fault);

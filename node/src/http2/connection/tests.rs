@@ -117,7 +117,7 @@ fn described(mut bytes: &[u8]) -> Vec<String> {
             kind::HEADERS => {
                 let mut fields = String::new();
                 hpack
-                    .decode(payload, |field| {
+                    .decode(payload, 10_000, |field| {
                         fields.extend([" ", &text(field.name()), "=", &text(field.value())]);
                     })
                     .unwrap();

@@ -30,6 +30,8 @@ pub enum HpackError {
     TableTooLarge(usize),
     #[error("the table is resized after the first field of a block")]
     LateResize,
+    #[error("the block stands for more than {0} bytes")]
+    TooLong(usize),
 }
 
 /// The decoder of one connection's header blocks.
@@ -57,20 +59,27 @@ enum Literal {
 impl Decoder {
     /// Decodes one whole block, giving each field to `take` in order.
     ///
-    /// The work and memory are bounded by the block's length; `take` bounds the list, whose fields may each
-    /// be as long as the table while the block names them by a byte.
+    /// A field may be as long as the table while the block names it by a byte, so `bytes_max` bounds what the
+    /// block stands for.
     pub(crate) fn decode(
         &mut self,
         block: &[u8],
+        bytes_max: usize,
         mut take: impl FnMut(&Field),
     ) -> Result<(), HpackError> {
+        let mut bytes_left = Some(bytes_max);
+        let mut take = |field: &Field| {
+            bytes_left = bytes_left.and_then(|left| left.checked_sub(field.weight()));
+            take(field);
+            bytes_left.map(|_| ()).ok_or(HpackError::TooLong(bytes_max))
+        };
         let mut rest = block;
         let mut fields_seen = false;
         while let Some(&first) = rest.first() {
             match first {
                 0x80.. => {
                     let index = integer(&mut rest, 7)?;
-                    take(self.field(index)?);
+                    take(self.field(index)?)?;
                 }
                 0x40..0x80 => self.literal(&mut rest, 6, Literal::Index, &mut take)?,
                 0x20..0x40 if fields_seen => return Err(HpackError::LateResize),
@@ -91,7 +100,7 @@ impl Decoder {
         rest: &mut &[u8],
         prefix_bits: u8,
         literal: Literal,
-        take: &mut impl FnMut(&Field),
+        take: &mut impl FnMut(&Field) -> Result<(), HpackError>,
     ) -> Result<(), HpackError> {
         let mut name = mem::take(&mut self.name);
         let mut value = mem::take(&mut self.value);
@@ -105,11 +114,11 @@ impl Decoder {
         match literal {
             Literal::Index => {
                 let field = Field::new(&name, &value);
-                take(&field);
+                take(&field)?;
                 self.insert(field);
             }
-            Literal::Plain => take(&self.remembered(&name, &value)),
-            Literal::NeverIndex => take(&Field::new(&name, &value)),
+            Literal::Plain => take(&self.remembered(&name, &value))?,
+            Literal::NeverIndex => take(&Field::new(&name, &value))?,
         }
         self.name = name;
         self.value = value;

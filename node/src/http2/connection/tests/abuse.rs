@@ -99,21 +99,41 @@ fn settings_come_first() {
 fn endless_continuations_end_the_connection() {
     let mut frames = vec![whole(kind::HEADERS, 0, 1, &[])];
     frames.extend((0..33).map(|_| whole(kind::CONTINUATION, 0, 1, &[])));
-    fatal(&frames, ErrorCode::ENHANCE_YOUR_CALM, "32 frames");
+    frames.extend((0..16).map(|_| whole(kind::CONTINUATION, 0, 1, &[])));
+    fatal(&frames, ErrorCode::ENHANCE_YOUR_CALM, "48 frames");
     let mut frames = vec![whole(kind::HEADERS, 0, 1, &[0; 16_000])];
-    frames.extend((0..5).map(|_| whole(kind::CONTINUATION, 0, 1, &[0; 16_000])));
-    fatal(&frames, ErrorCode::ENHANCE_YOUR_CALM, "65536 bytes");
+    frames.extend((0..16).map(|_| whole(kind::CONTINUATION, 0, 1, &[0; 16_000])));
+    fatal(&frames, ErrorCode::ENHANCE_YOUR_CALM, "262144 bytes");
 }
 
 #[test]
-fn a_small_block_that_names_much_is_refused_and_costs_little() {
+fn a_small_block_that_stands_for_much_is_refused_and_a_bomb_ends_the_connection() {
+    let block = |repeated: usize| {
+        let mut block = vec![0x40, 1, b'x', 0x7f, 0x80 | 0x21, 0x1e];
+        block.extend([b'y'; 0x7f + 0x21 + (0x1e << 7)]);
+        block.extend(vec![0xbe; repeated]);
+        whole(kind::HEADERS, flag::END_HEADERS, 1, &block)
+    };
     let mut pair = Pair::new(Limits::default());
-    let mut bomb = vec![0x40, 1, b'x', 0x7f, 0x80 | 0x21, 0x1e];
-    bomb.extend([b'y'; 0x7f + 0x21 + (0x1e << 7)]);
-    bomb.extend([0xbe; 12_000]);
-    pair.send(&[whole(kind::HEADERS, flag::END_HEADERS, 1, &bomb), request(3, false)]);
+    pair.send(&[block(20), request(3, false)]);
     assert_eq!(pair.frames()[0], "HEADERS 1 :status=431 end");
     assert_eq!(pair.events(), ["3 opened /echo"], "the table stays in step");
+    fatal(&[block(200)], ErrorCode::ENHANCE_YOUR_CALM, "stream 1");
+}
+
+#[test]
+fn streams_ended_by_breaking_rules_count_as_resets() {
+    let limits = Limits { resets_per_second_max: 10, ..Limits::default() };
+    let mut pair = Pair::new(limits);
+    for number in (1..40).step_by(2) {
+        assert_eq!(pair.error, None);
+        pair.send(&[request(number, false), frame::window_update(number, 0)]);
+        pair.events();
+        if number == 21 {
+            break;
+        }
+    }
+    assert!(matches!(pair.error, Some(ConnectionError::Flood { count_max: 10, .. })));
 }
 
 #[test]
@@ -170,11 +190,11 @@ fn frames_that_move_nothing_are_limited() {
         (1, settings(&[])),
     ];
     for (count, frame) in floods {
-        let limits = Limits { idle_frames_per_second_max: 250, ..Limits::default() };
+        let limits = Limits { idle_frames_per_second_max: 1051, ..Limits::default() };
         let mut pair = Pair::new(limits);
         pair.open(1);
         pair.send(&vec![frame.clone(); *count]);
-        let error = pair.error.take().expect("200 of the 250 went for the settings");
+        let error = pair.error.take().expect("1001 of the 1051 went for the settings");
         assert!(matches!(error, ConnectionError::Flood { .. }), "{error}");
     }
 }

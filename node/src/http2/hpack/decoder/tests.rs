@@ -12,7 +12,7 @@ fn hex(text: &str) -> Vec<u8> {
 
 fn decode(decoder: &mut Decoder, block: &[u8]) -> Result<Vec<(String, String)>, HpackError> {
     let mut fields = Vec::new();
-    decoder.decode(block, |field| {
+    decoder.decode(block, 10_000, |field| {
         let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
         fields.push((text(field.name()), text(field.value())));
     })?;
@@ -143,6 +143,17 @@ fn malformed_blocks_are_refused() {
     for (block, error) in rows {
         assert_eq!(decode(&mut Decoder::default(), &hex(block)), Err(*error), "block {block}");
     }
+}
+
+#[test]
+fn a_block_that_stands_for_too_much_is_refused() {
+    let mut decoder = Decoder::default();
+    let mut block = hex("40 01 61 7e");
+    block.extend([b'x'; 126]);
+    decode(&mut decoder, &block).unwrap();
+    let fits = 10_000 / (1 + 126 + 32);
+    assert_eq!(decode(&mut decoder, &vec![0xbe; fits]).unwrap().len(), fits);
+    assert_eq!(decode(&mut decoder, &vec![0xbe; fits + 1]), Err(HpackError::TooLong(10_000)));
 }
 
 #[test]
