@@ -3,6 +3,7 @@
 pub mod binaries;
 pub mod body;
 pub mod client;
+pub mod conversations;
 pub mod envoy;
 pub mod model_server;
 pub mod processes;
