@@ -125,6 +125,11 @@ impl Answer {
         Self { status: parts.status, headers: parts.headers, asked, body }
     }
 
+    /// How long ago the request was sent.
+    pub fn waited(&self) -> Duration {
+        self.asked.elapsed()
+    }
+
     /// Waits for the next part of the body; none at its end.
     pub async fn next(&mut self) -> Result<Option<Bytes>, ClientError> {
         while let Some(frame) = self.body.frame().await {

@@ -1,11 +1,13 @@
 //! A directory of one run: under `target/`, gone when the run ends well, kept when it panics.
 
+use std::env;
 use std::path::Path;
 
 use crate::binaries;
 
 /// A directory that nothing else uses. Dropping it removes it, unless the thread is panicking:
-/// then the logs in it are what explains the failure, and its path is printed.
+/// then the logs in it are what explains the failure, and its path is printed. `CONVOY_KEEP=1`
+/// keeps it in any case.
 #[derive(Debug)]
 pub struct Scratch {
     directory: Option<tempfile::TempDir>,
@@ -28,10 +30,9 @@ impl Scratch {
 
 impl Drop for Scratch {
     fn drop(&mut self) {
-        if std::thread::panicking()
-            && let Some(directory) = self.directory.take()
-        {
-            eprintln!("the logs of the failed run are kept in {}", directory.keep().display());
+        let wanted = std::thread::panicking() || env::var_os("CONVOY_KEEP").is_some();
+        if wanted && let Some(directory) = self.directory.take() {
+            eprintln!("logs are kept in {}", directory.keep().display());
         }
     }
 }

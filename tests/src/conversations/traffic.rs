@@ -24,6 +24,13 @@ pub struct Plan {
     pub first: Vec<Then>,
 }
 
+impl Plan {
+    /// How many requests it holds.
+    pub fn requests(&self) -> usize {
+        count(&self.first)
+    }
+}
+
 /// One request that follows something.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Then {

@@ -42,6 +42,8 @@ pub enum EnvoyError {
     Files { directory: PathBuf, source: io::Error },
     #[error("cannot start Envoy")]
     Start(#[source] processes::StartError),
+    #[error("Envoy ended at its start; its last words:\n{log}")]
+    Ended { log: String },
     #[error("Envoy did not become ready; its last words:\n{log}")]
     NotReady { log: String, source: NeverHappened },
     #[error("Envoy did not answer")]
@@ -70,7 +72,8 @@ impl Envoy {
         let mut process =
             Process::start("envoy", command, &directory).map_err(EnvoyError::Start)?;
         match reached(&mut process, &admin_address).await {
-            Ok((admin, address)) => Ok(Self { process, admin, address, files, scratch }),
+            Ok(Some((admin, address))) => Ok(Self { process, admin, address, files, scratch }),
+            Ok(None) => Err(EnvoyError::Ended { log: process.last_words(20) }),
             Err(source) => Err(EnvoyError::NotReady { log: process.last_words(20), source }),
         }
     }
@@ -172,15 +175,13 @@ fn command(binary: PathBuf, configuration: &Path, admin: &Path) -> Command {
     command
 }
 
-/// Waits until Envoy has said where it is reached, and is ready.
+/// Waits until Envoy has said where it is reached, and is ready. None if it ended.
 async fn reached(
     process: &mut Process,
     admin_address: &Path,
-) -> Result<(Admin, SocketAddr), NeverHappened> {
-    let mut ended = false;
-    let found = eventually("Envoy's readiness", WITHIN, async || {
-        ended = process.exit_status().is_ok_and(|status| status.is_some());
-        if ended {
+) -> Result<Option<(Admin, SocketAddr)>, NeverHappened> {
+    eventually("Envoy's readiness", WITHIN, async || {
+        if process.exit_status().is_ok_and(|status| status.is_some()) {
             return Some(None);
         }
         let address = fs::read_to_string(admin_address).ok()?.trim().parse().ok()?;
@@ -190,9 +191,6 @@ async fn reached(
         }
         let listener = admin.listener().await.ok().flatten()?;
         Some(Some((admin, listener)))
-    });
-    found.await?.ok_or_else(|| NeverHappened {
-        what: "Envoy's readiness, because it ended".to_owned(),
-        within: WITHIN,
     })
+    .await
 }

@@ -160,7 +160,7 @@ async fn two_filters_of_one_name_open_two_streams() {
 
 /// Why `epp` ends no stream with OK before it has given the whole body back.
 #[tokio::test]
-async fn a_stream_that_ends_well_too_early_damages_the_body() {
+async fn a_stream_that_ends_well_too_early_truncates_the_body() {
     let server = Upstream::start().await;
     let picker = ScriptedPicker::start(Script::LeaveEarly(server.address())).await;
     let envoy = envoy(PLAINTEXT, &[picker.address()], &[&server]).await;
@@ -169,9 +169,8 @@ async fn a_stream_that_ends_well_too_early_damages_the_body() {
     let body = [Step::Send(piece.clone()), rest(), Step::Send(piece.clone()), rest()];
     let answer = ask(&envoy, "/echo", Body::script(body.into_iter().chain([Step::Send(piece)])));
     let answer = answer.await.unwrap();
-    // Parts are lost or come twice, as it happens; nobody is told.
-    assert_eq!(answer.status.as_u16(), 200);
-    assert_ne!(answer.body.len(), 3 * 690);
+    // Nobody is told.
+    assert_eq!((answer.status.as_u16(), answer.body.len()), (200, 2 * 690));
 }
 
 #[tokio::test]

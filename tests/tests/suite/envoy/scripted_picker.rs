@@ -34,7 +34,8 @@ pub(super) enum Script {
     Pick(SocketAddr),
     /// Names this endpoint in the header alone, not in the metadata.
     PickInHeaderOnly(SocketAddr),
-    /// Ends the stream with OK after one message of the request's body was given back.
+    /// Names this endpoint, and ends the stream with OK when it has a first part of the request's
+    /// body, without giving that back.
     LeaveEarly(SocketAddr),
     /// Ends the stream with an error at the request's headers.
     Refuse,
@@ -115,16 +116,15 @@ async fn converse(
 ) {
     while let Ok(Some(message)) = inbox.message().await {
         let Some(asked) = message.request else { continue };
-        let is_body = matches!(asked, Asked::RequestBody(_));
+        if matches!((script, &asked), (Script::LeaveEarly(_), Asked::RequestBody(_))) {
+            return;
+        }
         // An error means that Envoy has left; the inbox then ends too.
         match script {
             Script::Refuse => drop(answers.send(Err(Status::internal("as scripted"))).await),
             Script::Pick(_) | Script::PickInHeaderOnly(_) | Script::LeaveEarly(_) => {
                 drop(answers.send(Ok(reply(script, asked))).await);
             }
-        }
-        if is_body && matches!(script, Script::LeaveEarly(_)) {
-            return;
         }
     }
 }
