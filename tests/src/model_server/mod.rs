@@ -29,6 +29,8 @@ mod http;
 pub mod metrics_page;
 pub mod openai;
 mod process;
+#[cfg(test)]
+mod random;
 mod sequence;
 mod server;
 pub mod settings;
