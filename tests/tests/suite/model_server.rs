@@ -1,28 +1,81 @@
 //! Conversations with simulated model servers.
 
-use std::path::Path;
+mod adapters;
+mod answers;
+mod faults;
+mod process;
+mod protocol;
 
-use convoy_tests::model_server::ModelServers;
-use convoy_tests::scratch::Scratch;
+use std::time::Duration;
+
+use convoy_tests::conversations::{Answer, read_answer};
+use convoy_tests::model_server::settings::Timing;
+use convoy_tests::model_server::{ModelServer, Server, Settings, Statistics};
+use convoy_tests::processes::eventually;
 use http::Method;
-use serde_json::{Value, json};
+use serde_json::Value;
+use tokio::task::JoinSet;
 
-#[tokio::test]
-async fn a_repeated_prompt_is_cached_up_to_its_last_full_block() {
-    let binary = Path::new(env!("CARGO_BIN_EXE_model-server"));
-    let logs = Scratch::new("model-server").unwrap();
-    let flags = ["--listen", "127.0.0.1:0"];
-    let servers = ModelServers::start(binary, flags, logs.path()).await.unwrap();
-    let server = servers.servers()[0];
-    let request = json!({"prompt": "a".repeat(400), "max_tokens": 2}).to_string();
-    let mut cached = Vec::new();
-    for _ in 0..2 {
-        let answer = server.ask(Method::POST, "/v1/completions", request.clone()).await.unwrap();
-        let answer: Value = serde_json::from_slice(&answer.body).unwrap();
-        assert_eq!(answer["usage"]["prompt_tokens"], 100);
-        cached.push(answer["usage"]["prompt_tokens_details"]["cached_tokens"].as_u64().unwrap());
+/// Long enough for a busy machine, short beside a test's patience.
+const SOON: Duration = Duration::from_secs(20);
+
+/// A server in this process, which ends with this value.
+struct Running {
+    server: ModelServer,
+    _task: JoinSet<()>,
+}
+
+/// Settings with which nothing takes time.
+fn instant() -> Settings {
+    let mut settings = Settings::default();
+    settings.engine.timing = Timing {
+        prefill_overhead: Duration::ZERO,
+        prefill_per_token: Duration::ZERO,
+        inter_token_latency: Duration::ZERO,
+        decode_per_sequence: Duration::ZERO,
+        adapter_load: Duration::ZERO,
+    };
+    settings
+}
+
+/// Settings with which an answer goes on for as long as anyone listens.
+fn endless() -> Settings {
+    let mut settings = instant();
+    settings.engine.timing.inter_token_latency = Duration::from_millis(5);
+    settings
+}
+
+impl Running {
+    async fn start(settings: Settings) -> Self {
+        let server = Server::bind("127.0.0.1:0".parse().unwrap(), settings).await.unwrap();
+        let address = server.address();
+        let mut task = JoinSet::new();
+        task.spawn(server.run());
+        Self { server: ModelServer { address }, _task: task }
     }
-    assert_eq!(cached, [0, 96]);
-    let statistics = server.statistics().await.unwrap();
-    assert_eq!((statistics.requests, statistics.cached_tokens), (2, 96));
+
+    /// Posts `body`; any status is an answer.
+    async fn post(&self, path: &str, body: &Value) -> convoy_tests::client::Whole {
+        self.server.ask(Method::POST, path, body.to_string()).await.unwrap()
+    }
+
+    /// Posts `body` and reads the answer, which must be one.
+    async fn answer(&self, path: &str, body: &Value) -> Answer {
+        let whole = self.post(path, body).await;
+        assert_eq!(whole.status, 200, "{:?}", whole.body);
+        read_answer(&whole.body).unwrap()
+    }
+
+    async fn complete(&self, body: &Value) -> Answer {
+        self.answer("/v1/completions", body).await
+    }
+
+    /// Waits until the server's statistics are as `wanted` says.
+    async fn until(&self, what: &str, wanted: impl Fn(&Statistics) -> bool) -> Statistics {
+        eventually(what, SOON, async || {
+            self.server.statistics().await.ok().filter(|statistics| wanted(statistics))
+        })
+        .await
+        .unwrap()
+    }
 }

@@ -17,12 +17,13 @@ fn refused(line: &str, expected: &str) {
 
 #[test]
 fn servers_are_listed_or_counted_from_a_first_address() {
-    let listen = |line: &str| plan(line).listen.iter().map(ToString::to_string).collect::<Vec<_>>();
-    let listed = listen("--listen 127.0.0.10:8000 --listen=127.0.0.11:0");
-    assert_eq!(listed, ["127.0.0.10:8000", "127.0.0.11:0"]);
-    let counted = listen("--first 127.0.1.254 --count 3 --port 80");
+    let addresses =
+        |line: &str| plan(line).listen.iter().map(ToString::to_string).collect::<Vec<_>>();
+    let given = addresses("--listen 127.0.0.10:8000 --listen=127.0.0.11:0");
+    assert_eq!(given, ["127.0.0.10:8000", "127.0.0.11:0"]);
+    let counted = addresses("--first 127.0.1.254 --count 3 --port 80");
     assert_eq!(counted, ["127.0.1.254:80", "127.0.1.255:80", "127.0.2.0:80"]);
-    assert_eq!(listen("--first 127.0.1.1 --count 1"), ["127.0.1.1:0"]);
+    assert_eq!(addresses("--first 127.0.1.1 --count 1"), ["127.0.1.1:0"]);
 }
 
 #[test]
