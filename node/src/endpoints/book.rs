@@ -15,7 +15,11 @@ use super::{
     published::PublishedView,
     slots::Slots,
 };
-use crate::{clock, discovery::Event, supervision::Admitted};
+use crate::{
+    clock,
+    discovery::{Event, ListedEndpoint},
+    supervision::Admitted,
+};
 
 /// Between two views. A sample is some milliseconds old when it arrives; a few more do not matter,
 /// and a pool of a thousand endpoints is copied 200 times a second instead of 20,000.
@@ -60,6 +64,15 @@ pub struct State {
     published: PublishedView,
     pacer: Pacer,
     unpublished: Changed,
+}
+
+/// Publishes a first list, for use before any book runs: what starts after it finds the pool there.
+pub fn seed(arguments: &Arguments, listed: Vec<ListedEndpoint>) {
+    let Arguments { published, slots } = arguments;
+    let mut pool = Pool::from_view(&published.load(), Arc::clone(slots));
+    if pool.apply(Event::Listed(listed)) != Changed::Nothing {
+        published.store(pool.view(), true);
+    }
 }
 
 impl Actor for Book {

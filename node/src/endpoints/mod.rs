@@ -2,12 +2,14 @@
 
 pub mod book;
 
+mod gauges;
 mod pool;
 mod published;
 mod roster;
 mod slots;
 mod view;
 
+pub use gauges::Gauges;
 pub use pool::Heard;
 pub use published::PublishedView;
 pub use roster::{Change, Roster};

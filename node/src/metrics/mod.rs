@@ -22,12 +22,18 @@ use prometheus_client::registry::{Metric, Registry};
 const CURRENT: &str = "llm_d_epp_";
 
 /// Registers `metric` under its current name.
-fn current(registry: &mut Registry, name: &str, help: &str, metric: impl Metric) {
+pub(crate) fn current(registry: &mut Registry, name: &str, help: &str, metric: impl Metric) {
     registry.register(format!("{CURRENT}{name}"), format!("[ALPHA] {help}"), metric);
 }
 
 /// Registers `metric` under the name it had before `successor`, a current name.
-fn legacy(registry: &mut Registry, name: &str, successor: &str, help: &str, metric: impl Metric) {
+pub(crate) fn legacy(
+    registry: &mut Registry,
+    name: &str,
+    successor: &str,
+    help: &str,
+    metric: impl Metric,
+) {
     let help = format!("[ALPHA] [Deprecated: Use {CURRENT}{successor}] {help}");
     registry.register(name, help, metric);
 }

@@ -7,6 +7,7 @@ mod metrics;
 mod policy;
 mod supervisor;
 mod task;
+mod tree;
 
 pub use call::{CallError, call};
 pub use intake::{Admitted, Intake, Refused};
@@ -14,3 +15,4 @@ pub use metrics::Metrics;
 pub use policy::{Failures, Policy, Verdict};
 pub use supervisor::{Arguments, ChildSpec, GaveUp, Msg, Start, Starting, Supervisor};
 pub use task::OwnedTask;
+pub use tree::{Settings, StartError, Tree, start};

@@ -92,8 +92,10 @@ fn write(path: &Path, names: &[&str]) {
 async fn a_write_in_place_is_seen() {
     let mut fixture = Fixture::new(|at| write(&at.join("endpoints.yaml"), &["a"])).await;
     assert_eq!(fixture.listed().await, ["a"]);
-    write(&fixture.path("endpoints.yaml"), &["a", "b"]);
-    assert_eq!(fixture.listed().await, ["a", "b"]);
+    for names in [["b", "c"], ["c", "b"], ["b", "d"]] {
+        write(&fixture.path("endpoints.yaml"), &names);
+        assert_eq!(fixture.listed().await, names);
+    }
 }
 
 #[tokio::test]
@@ -121,9 +123,11 @@ async fn a_link_swapped_as_kubernetes_does_is_seen() {
     })
     .await;
     assert_eq!(fixture.listed().await, ["a"]);
-    volume(fixture.directory.path(), "..v2", &["b"]);
-    std::fs::remove_dir_all(fixture.path("..v1")).unwrap();
-    assert_eq!(fixture.listed().await, ["b"]);
+    for (version, before, names) in [("..v2", "..v1", ["b"]), ("..v3", "..v2", ["c"])] {
+        volume(fixture.directory.path(), version, &names);
+        std::fs::remove_dir_all(fixture.path(before)).unwrap();
+        assert_eq!(fixture.listed().await, names);
+    }
 }
 
 #[tokio::test]
@@ -134,8 +138,10 @@ async fn a_file_behind_a_link_to_another_directory_is_seen_by_polling() {
     let link = |at: &Path| symlink(&target, at.join("endpoints.yaml")).unwrap();
     let mut fixture = Fixture::new(link).await;
     assert_eq!(fixture.listed().await, ["a"]);
-    write(&target, &["b"]);
-    assert_eq!(fixture.listed().await, ["b"]);
+    for names in [["b"], ["c"]] {
+        write(&target, &names);
+        assert_eq!(fixture.listed().await, names);
+    }
 }
 
 #[tokio::test]
