@@ -86,6 +86,8 @@ pub(super) enum Slot {
 /// A value that is one of some words, or otherwise its own kind.
 #[derive(Debug)]
 pub(super) struct Words {
+    /// Stands for the value in the help.
+    pub(super) placeholder: &'static str,
     pub(super) expected: &'static str,
     pub(super) default: &'static str,
     pub(super) set: fn(&mut Written, &str) -> Option<()>,
@@ -143,7 +145,7 @@ impl Slot {
             Self::Bytes(_) => "BYTES",
             Self::Text(kind, _) => kind,
             Self::List(_) => "A,B,...",
-            Self::Words(_) => "WORD",
+            Self::Words(words) => words.placeholder,
         }
     }
 
@@ -174,6 +176,7 @@ fn switch(value: &str) -> Option<bool> {
 }
 
 const POOL_GROUP: Words = Words {
+    placeholder: "GROUP",
     expected: "inference.networking.k8s.io or inference.networking.x-k8s.io",
     default: "inference.networking.k8s.io",
     set: |written, value| {
@@ -183,6 +186,7 @@ const POOL_GROUP: Words = Words {
 };
 
 const TLS_MIN_VERSION: Words = Words {
+    placeholder: "VERSION",
     expected: "VersionTLS12 or VersionTLS13",
     default: "VersionTLS12",
     set: |written, value| {
@@ -198,6 +202,7 @@ const TLS_MIN_VERSION: Words = Words {
 };
 
 const RESPONSE_OBSERVATION: Words = Words {
+    placeholder: "full|off|SHARE",
     expected: "full, off, or a number from 0 to 1",
     default: "full",
     set: |written, value| {
@@ -207,6 +212,7 @@ const RESPONSE_OBSERVATION: Words = Words {
 };
 
 const METRICS_SCHEME: Words = Words {
+    placeholder: "http|https",
     expected: "http or https",
     default: "http",
     set: |written, value| {
@@ -216,6 +222,7 @@ const METRICS_SCHEME: Words = Words {
 };
 
 const ZAP_ENCODER: Words = Words {
+    placeholder: "json|console",
     expected: "json or console",
     default: "",
     set: |written, value| {
@@ -229,6 +236,7 @@ const ZAP_ENCODER: Words = Words {
 };
 
 const ZAP_LOG_LEVEL: Words = Words {
+    placeholder: "LEVEL",
     expected: "debug, info, error, panic, or a whole number from 1 on",
     default: "",
     set: |written, value| {
@@ -243,6 +251,7 @@ const ZAP_LOG_LEVEL: Words = Words {
 };
 
 const ZAP_STACKTRACE_LEVEL: Words = Words {
+    placeholder: "LEVEL",
     expected: "info, error or panic",
     default: "",
     // There are no stack traces to ask for.
@@ -252,6 +261,7 @@ const ZAP_STACKTRACE_LEVEL: Words = Words {
 };
 
 const ZAP_TIME_ENCODING: Words = Words {
+    placeholder: "ENCODING",
     expected: "epoch, millis, nanos, iso8601, rfc3339 or rfc3339nano",
     default: "rfc3339",
     set: |written, value| {

@@ -15,7 +15,7 @@ pub fn help() -> String {
     let mut text = String::from(
         "epp picks the model server for each request that Envoy asks about (ext_proc).\n\n\
          Usage: epp --pool-name NAME [FLAG...]\n\n\
-         Flags may be written --name value or --name=value; switches only --name=value.\n\
+         Flags are written --name value or --name=value, switches --name or --name=false.\n\
          Durations are written 50ms, 2s, 1m30s; byte counts 65536, 64Ki, 10MB.\n",
     );
     for group in Group::ALL {

@@ -6,4 +6,6 @@
     reason = "the lints spare functions under #[test], but not what those call"
 )]
 
+mod allocations;
 mod http2;
+mod picks;
