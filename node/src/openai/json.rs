@@ -9,12 +9,13 @@ mod containers;
 mod cut;
 mod error;
 mod number;
-mod special;
+pub(super) mod special;
 mod text;
 mod word;
 
 use containers::Containers;
 use cut::Cut;
+pub(super) use number::whole;
 use number::{Digits, Magnitude};
 use text::Letter;
 use word::Word;
@@ -59,13 +60,20 @@ pub(super) enum Kind {
     String {
         escaped: bool,
     },
-    /// `overflows` says that the number is beyond the range of an `f64`.
-    Number {
-        overflows: bool,
-    },
+    Number(Number),
     True,
     False,
     Null,
+}
+
+/// What is known of a number without looking at its digits again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Number {
+    /// Written with digits alone.
+    Whole(u32),
+    Other,
+    /// Beyond the range of an `f64`.
+    TooLarge,
 }
 
 /// One token. The span of a key or string lies between its quotes.
@@ -128,6 +136,7 @@ impl Lexer {
 
     /// The next token that ends in `chunk` at or after `at`, or `None` when the chunk is used up
     /// and the next one is wanted.
+    #[inline]
     pub(super) fn next(
         &mut self,
         chunk: &[u8],
@@ -166,6 +175,7 @@ impl Lexer {
 
     /// The bytes of a token that [`Lexer::next`] just returned, unless it is longer than
     /// [`SHORT_BYTES_MAX`]. The answer does not depend on how the body was cut into chunks.
+    #[inline]
     pub(super) fn short<'a>(&'a self, chunk: &'a [u8], token: Token) -> Option<&'a [u8]> {
         let length = usize::try_from(token.span.len()).ok().filter(|&n| n <= SHORT_BYTES_MAX)?;
         let Some(start) = token.span.start.checked_sub(self.base) else {
@@ -179,63 +189,60 @@ impl Lexer {
         self.base + at as u64
     }
 
-    /// Skips one byte of space, or reads one structural byte or the first of a key or value.
+    /// Reads what stands between two tokens, and the next token as far as the chunk goes.
+    #[inline]
     fn between(
         &mut self,
-        gap: Gap,
+        mut gap: Gap,
         chunk: &[u8],
         at: &mut usize,
     ) -> Result<Option<Token>, SyntaxError> {
-        let Some(&byte) = chunk.get(*at) else { return Ok(None) };
         let in_object = self.open.innermost_is_object();
-        let next = match (gap, byte) {
-            (_, b' ' | b'\t' | b'\r' | b'\n') => gap,
-            (Gap::FirstElement, b']') => return Ok(Some(self.close(Kind::ArrayEnd, at))),
-            (Gap::FirstKey, b'}') => return Ok(Some(self.close(Kind::ObjectEnd, at))),
-            (Gap::Value | Gap::FirstElement, _) => return self.begin_value(byte, chunk, at),
-            (Gap::FirstKey | Gap::NextKey, b'"') => {
-                self.begin_text(at, true);
-                return Ok(None);
-            }
-            (Gap::AfterValue, b',') if in_object => Gap::NextKey,
-            (Gap::AfterValue, b',') | (Gap::Colon, b':') => Gap::Value,
-            (Gap::AfterValue, b'}') if in_object => {
-                return Ok(Some(self.close(Kind::ObjectEnd, at)));
-            }
-            (Gap::AfterValue, b']') if !in_object => {
-                return Ok(Some(self.close(Kind::ArrayEnd, at)));
-            }
-            _ => return Err(SyntaxError::Invalid { byte, context: gap.expects(in_object) }),
-        };
-        self.state = State::Between(next);
-        *at += 1;
+        while let Some(&byte) = chunk.get(*at) {
+            gap = match (byte, gap) {
+                (b' ' | b'\n' | b'\r' | b'\t', _) => gap,
+                (b'"', Gap::FirstKey | Gap::NextKey) => return self.begin_text(chunk, at, true),
+                (_, Gap::Value) => return self.begin_value(byte, chunk, at),
+                (b':', Gap::Colon) => Gap::Value,
+                (b',', Gap::AfterValue) if in_object => Gap::NextKey,
+                (b',', Gap::AfterValue) => Gap::Value,
+                (b'}', Gap::FirstKey) => return Ok(Some(self.close(Kind::ObjectEnd, at))),
+                (b'}', Gap::AfterValue) if in_object => {
+                    return Ok(Some(self.close(Kind::ObjectEnd, at)));
+                }
+                (b']', Gap::FirstElement) => return Ok(Some(self.close(Kind::ArrayEnd, at))),
+                (b']', Gap::AfterValue) if !in_object => {
+                    return Ok(Some(self.close(Kind::ArrayEnd, at)));
+                }
+                (_, Gap::FirstElement) => return self.begin_value(byte, chunk, at),
+                _ => return Err(SyntaxError::Invalid { byte, context: gap.expects(in_object) }),
+            };
+            *at += 1;
+        }
+        self.state = State::Between(gap);
         Ok(None)
     }
 
+    #[inline]
     fn begin_value(
         &mut self,
         byte: u8,
         chunk: &[u8],
         at: &mut usize,
     ) -> Result<Option<Token>, SyntaxError> {
-        self.state = match byte {
-            b'{' => return self.open(Kind::ObjectStart, at).map(Some),
-            b'[' => return self.open(Kind::ArrayStart, at).map(Some),
-            b'"' => {
-                self.begin_text(at, false);
-                return Ok(None);
-            }
-            b'-' | b'0'..=b'9' => return Ok(self.begin_number(byte, chunk, at)),
-            b't' => State::Word { word: &word::TRUE, seen: 1 },
-            b'f' => State::Word { word: &word::FALSE, seen: 1 },
-            b'n' => State::Word { word: &word::NULL, seen: 1 },
-            _ => return Err(SyntaxError::Invalid { byte, context: Gap::Value.expects(false) }),
-        };
-        self.start = self.offset(*at);
-        *at += 1;
-        Ok(None)
+        match byte {
+            b'"' => self.begin_text(chunk, at, false),
+            b'{' => self.open(Kind::ObjectStart, at).map(Some),
+            b'[' => self.open(Kind::ArrayStart, at).map(Some),
+            b'-' | b'0'..=b'9' => self.begin_number(byte, chunk, at),
+            b't' => self.begin_word(&word::TRUE, chunk, at),
+            b'f' => self.begin_word(&word::FALSE, chunk, at),
+            b'n' => self.begin_word(&word::NULL, chunk, at),
+            _ => Err(SyntaxError::Invalid { byte, context: Gap::Value.expects(false) }),
+        }
     }
 
+    #[inline]
     fn open(&mut self, kind: Kind, at: &mut usize) -> Result<Token, SyntaxError> {
         let is_object = kind == Kind::ObjectStart;
         if !self.open.push(is_object) {
@@ -246,18 +253,21 @@ impl Lexer {
         Ok(self.bracket(kind, at))
     }
 
+    #[inline]
     fn close(&mut self, kind: Kind, at: &mut usize) -> Token {
         self.open.pop();
         self.state = self.after_value();
         self.bracket(kind, at)
     }
 
+    #[inline]
     fn bracket(&self, kind: Kind, at: &mut usize) -> Token {
         let start = self.offset(*at);
         *at += 1;
         Token { kind, span: Span { start, end: start + 1 } }
     }
 
+    #[inline]
     fn after_value(&self) -> State {
         State::Between(if self.open.is_empty() { Gap::End } else { Gap::AfterValue })
     }

@@ -23,7 +23,7 @@ use super::{
     Api, Prompts,
     body::Reader,
     canonical::unescape::Unescaper,
-    json::{Lexer, Span, SyntaxError},
+    json::{Kind, Lexer, Number, Span, SyntaxError},
 };
 
 /// What a pick needs to know of a request's body.
@@ -109,6 +109,10 @@ impl Scanner {
             match self.lexer.next(chunk, &mut at) {
                 Ok(Some(token)) => {
                     self.gatherer.take(token, || self.lexer.short(chunk, token));
+                    let is_whole = matches!(token.kind, Kind::Number(Number::Whole(_)));
+                    if is_whole && self.gatherer.takes_more_wholes() {
+                        self.lexer.skip_wholes(chunk, &mut at);
+                    }
                 }
                 Ok(None) => return,
                 Err(wrong) => {

@@ -96,7 +96,7 @@ impl Reading {
             }
             Kind::ObjectEnd | Kind::ArrayEnd => self.depth = self.depth.saturating_sub(1),
             // Some servers write counts as strings.
-            Kind::Number { .. } | Kind::String { .. } => {
+            Kind::Number(_) | Kind::String { .. } => {
                 if let (Some(place), Some(count)) = (self.place(), short().and_then(count)) {
                     *place = Some(count);
                 }

@@ -2,7 +2,7 @@
 
 use std::ops::ControlFlow;
 
-use super::super::json::SHORT_BYTES_MAX;
+use super::super::json::{SHORT_BYTES_MAX, whole};
 
 /// The id that a JSON number stands for: a whole number that fits a `u32`, however it is written.
 pub(in super::super) fn token_id(literal: &[u8]) -> Option<u32> {
@@ -43,9 +43,17 @@ impl Ids {
         raw: &[u8],
         sink: &mut impl FnMut(&[u8]) -> ControlFlow<()>,
     ) -> ControlFlow<()> {
-        for &byte in raw {
+        let mut rest = raw;
+        while let Some((&byte, after)) = rest.split_first() {
+            rest = after;
             if matches!(byte, b',' | b' ' | b'\t' | b'\r' | b'\n') {
-                self.id(sink)?;
+                if 0 < self.literal_length {
+                    self.id(sink)?;
+                }
+                if let Some((id, digits)) = whole(rest) {
+                    rest = rest.get(digits..).unwrap_or_default();
+                    self.put(id, sink)?;
+                }
             } else if let Some(free) = self.literal.get_mut(self.literal_length) {
                 *free = byte;
                 self.literal_length += 1;
@@ -66,9 +74,13 @@ impl Ids {
     fn id(&mut self, sink: &mut impl FnMut(&[u8]) -> ControlFlow<()>) -> ControlFlow<()> {
         let literal = self.literal.get(..self.literal_length).unwrap_or_default();
         self.literal_length = 0;
-        let Some(id) = token_id(literal).filter(|_| !literal.is_empty()) else {
-            return ControlFlow::Continue(());
-        };
+        match token_id(literal) {
+            Some(id) if !literal.is_empty() => self.put(id, sink),
+            _ => ControlFlow::Continue(()),
+        }
+    }
+
+    fn put(&mut self, id: u32, sink: &mut impl FnMut(&[u8]) -> ControlFlow<()>) -> ControlFlow<()> {
         if let Some(free) = self.out.get_mut(self.out_length..self.out_length + 4) {
             free.copy_from_slice(&id.to_le_bytes());
             self.out_length += 4;

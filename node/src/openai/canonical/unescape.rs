@@ -2,6 +2,8 @@
 
 use std::ops::ControlFlow;
 
+use super::super::json::special;
+
 /// Where in an escape the text was cut.
 #[derive(Clone, Copy, Debug, Default)]
 enum Escape {
@@ -31,14 +33,24 @@ impl Unescaper {
         while let Some((&first, rest)) = raw.split_first() {
             match self.escape {
                 Escape::None => {
-                    let length = memchr::memchr(b'\\', raw).unwrap_or(raw.len());
-                    if 0 < length {
+                    let length = special::find_backslash(raw);
+                    let (run, after) = raw.split_at_checked(length).unwrap_or((raw, &[]));
+                    if !run.is_empty() {
                         self.finish(sink)?;
-                        sink(raw.get(..length).unwrap_or_default())?;
-                    } else {
-                        self.escape = Escape::Slash;
+                        sink(run)?;
                     }
-                    raw = raw.get(length.max(1)..).unwrap_or_default();
+                    match after {
+                        [_, letter, after @ ..] if *letter != b'u' => {
+                            self.finish(sink)?;
+                            sink(&[plain(*letter)])?;
+                            raw = after;
+                        }
+                        [_, after @ ..] => {
+                            self.escape = Escape::Slash;
+                            raw = after;
+                        }
+                        [] => raw = after,
+                    }
                     continue;
                 }
                 Escape::Slash if first == b'u' => {

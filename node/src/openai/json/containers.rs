@@ -15,6 +15,7 @@ pub(super) struct Containers {
 
 impl Containers {
     /// Opens one; false if that is one too many.
+    #[inline]
     pub(super) fn push(&mut self, is_object: bool) -> bool {
         if DEPTH_MAX <= self.depth {
             return false;
@@ -32,6 +33,7 @@ impl Containers {
     }
 
     /// Closes the innermost.
+    #[inline]
     pub(super) fn pop(&mut self) {
         self.depth = self.depth.saturating_sub(1);
         self.innermost_is_object = self.depth.checked_sub(1).is_some_and(|innermost| {
@@ -39,10 +41,12 @@ impl Containers {
         });
     }
 
+    #[inline]
     pub(super) fn innermost_is_object(&self) -> bool {
         self.innermost_is_object
     }
 
+    #[inline]
     pub(super) fn is_empty(&self) -> bool {
         self.depth == 0
     }

@@ -27,15 +27,22 @@ impl Letter {
 
 impl Lexer {
     /// Starts a text at its opening quote.
-    pub(super) fn begin_text(&mut self, at: &mut usize, is_key: bool) {
+    #[inline]
+    pub(super) fn begin_text(
+        &mut self,
+        chunk: &[u8],
+        at: &mut usize,
+        is_key: bool,
+    ) -> Result<Option<Token>, SyntaxError> {
         *at += 1;
-        self.state = State::Text(Letter::Plain);
         self.start = self.offset(*at);
         self.key = is_key;
         self.escaped = false;
         self.cut.reset();
+        self.text(Letter::Plain, chunk, at)
     }
 
+    #[inline]
     pub(super) fn text(
         &mut self,
         mut letter: Letter,
@@ -53,10 +60,10 @@ impl Lexer {
                     self.escaped = true;
                     Letter::Escape
                 }
-                (Letter::Escape, b'u') => Letter::Hex { missing: 4 },
-                (Letter::Escape, b'b' | b'f' | b'n' | b'r' | b't' | b'\\' | b'/' | b'"') => {
+                (Letter::Escape, b'n' | b'"' | b'\\' | b't' | b'/' | b'r' | b'b' | b'f') => {
                     Letter::Plain
                 }
+                (Letter::Escape, b'u') => Letter::Hex { missing: 4 },
                 (Letter::Hex { missing }, b'0'..=b'9' | b'a'..=b'f' | b'A'..=b'F') => {
                     if missing == 1 { Letter::Plain } else { Letter::Hex { missing: missing - 1 } }
                 }
@@ -68,6 +75,7 @@ impl Lexer {
         Ok(None)
     }
 
+    #[inline]
     fn end_text(&mut self, chunk: &[u8], at: &mut usize) -> Token {
         let span = Span { start: self.start, end: self.offset(*at) };
         if self.start < self.base {

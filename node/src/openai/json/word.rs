@@ -41,6 +41,18 @@ pub(super) static NULL: Word = Word {
 };
 
 impl Lexer {
+    /// Starts a word at its first letter.
+    pub(super) fn begin_word(
+        &mut self,
+        word: &'static Word,
+        chunk: &[u8],
+        at: &mut usize,
+    ) -> Result<Option<Token>, SyntaxError> {
+        self.start = self.offset(*at);
+        *at += 1;
+        self.word(word, 1, chunk, at)
+    }
+
     pub(super) fn word(
         &mut self,
         word: &'static Word,

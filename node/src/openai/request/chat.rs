@@ -66,6 +66,7 @@ impl Gatherer {
     }
 
     /// An element of `messages`.
+    #[inline]
     pub(super) fn message(&mut self, token: Token) -> Interest {
         self.chat.messages += 1;
         if !self.is_container(token, Kind::ObjectStart) {
@@ -77,6 +78,7 @@ impl Gatherer {
         Interest::Enter(Place::Message)
     }
 
+    #[inline]
     pub(super) fn message_member(&mut self, name: Name, token: Token) -> Interest {
         match (name, token.kind) {
             (Name::Role, Kind::String { escaped }) => {
@@ -105,6 +107,7 @@ impl Gatherer {
         Interest::None
     }
 
+    #[inline]
     pub(super) fn end_message(&mut self) {
         let start = self.chat.start;
         match (self.chat.role.take(), self.pieces.kept.get_mut(start)) {

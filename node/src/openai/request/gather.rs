@@ -13,7 +13,7 @@ use super::{
 use crate::openai::{
     Api, PIECES_MAX, Prompts, body,
     canonical::Piece,
-    json::{Kind, Span, Token},
+    json::{Kind, Number, Span, Token},
 };
 
 /// Bytes of a number that is too large, as far as a refusal repeats them.
@@ -165,8 +165,9 @@ impl Gatherer {
     }
 
     /// Takes the next token. `short` gives its bytes, if it is short.
+    #[inline]
     pub(super) fn take<'a>(&mut self, token: Token, short: impl FnOnce() -> Option<&'a [u8]>) {
-        if token.kind == (Kind::Number { overflows: true }) {
+        if token.kind == Kind::Number(Number::TooLarge) {
             self.too_large.get_or_insert(token.span);
         }
         if self.skipped.is_some() {
@@ -186,11 +187,21 @@ impl Gatherer {
                     self.keep(slot, Some(Span { start: start - 1, end: end + 1 }));
                 }
             }
-            Kind::Number { .. } | Kind::True | Kind::False | Kind::Null => {
+            Kind::Number(_) | Kind::True | Kind::False | Kind::Null => {
                 if let Interest::Keep(slot) = self.value(token, short) {
                     self.keep(slot, Some(token.span));
                 }
             }
+        }
+    }
+
+    /// Whether another whole number would change nothing where one was just taken.
+    pub(super) fn takes_more_wholes(&self) -> bool {
+        match self.places.last() {
+            _ if self.skipped.is_some() => true,
+            Some(Place::Prompt) => self.prompt.is_ids(),
+            Some(Place::PromptIds) => true,
+            _ => false,
         }
     }
 
@@ -206,7 +217,7 @@ impl Gatherer {
             Kind::ObjectEnd | Kind::ArrayEnd => skipped.depth -= 1,
             Kind::Key
             | Kind::String { .. }
-            | Kind::Number { .. }
+            | Kind::Number(_)
             | Kind::True
             | Kind::False
             | Kind::Null => {}
@@ -234,6 +245,7 @@ impl Gatherer {
         *slot = span;
     }
 
+    #[inline]
     fn value<'a>(&mut self, token: Token, short: impl FnOnce() -> Option<&'a [u8]>) -> Interest {
         let key = self.key;
         match self.places.last() {
@@ -286,7 +298,7 @@ impl Gatherer {
             Kind::Null => Root::Null,
             Kind::ArrayStart => other("array"),
             Kind::String { .. } => other("string"),
-            Kind::Number { .. } => other("number"),
+            Kind::Number(_) => other("number"),
             Kind::True | Kind::False | Kind::Key | Kind::ObjectEnd | Kind::ArrayEnd => {
                 other("bool")
             }
@@ -294,6 +306,7 @@ impl Gatherer {
         if token.kind == Kind::ObjectStart { Interest::Enter(Place::Root) } else { Interest::None }
     }
 
+    #[inline]
     fn member<'a>(
         &mut self,
         key: Key,

@@ -73,7 +73,7 @@ impl Gatherer {
                 self.is_string(token);
             }
             Name::Count | Name::InferenceSteps => {
-                let is_whole = matches!(token.kind, Kind::Number { .. })
+                let is_whole = matches!(token.kind, Kind::Number(_))
                     && short().is_some_and(|raw| {
                         str::from_utf8(raw).is_ok_and(|text| text.parse::<i64>().is_ok())
                     });

@@ -56,6 +56,7 @@ impl Key {
     pub(super) const UNKNOWN: Self = Self { name: Name::Unknown, exact: true };
 
     /// Reads a key from the bytes between its quotes.
+    #[inline]
     pub(super) fn read(raw: &[u8]) -> Self {
         let name = Name::of(raw);
         if name != Name::Unknown {

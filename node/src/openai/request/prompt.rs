@@ -8,7 +8,7 @@ use super::{
 use crate::openai::{
     Api,
     canonical::{Form, Piece, token_id},
-    json::{Kind, Span, Token},
+    json::{Kind, Number, Span, Token},
 };
 
 /// What a list holds, told from its first element.
@@ -31,6 +31,13 @@ pub(super) struct PromptList {
     pub(super) each: bool,
 }
 
+impl PromptList {
+    /// Whether it is known to be one list of token ids.
+    pub(super) fn is_ids(&self) -> bool {
+        self.shape == Shape::Ids
+    }
+}
+
 impl Gatherer {
     pub(super) fn completions_member(&mut self, name: Name, token: Token) -> Interest {
         let wanted = if self.api() == Api::Embeddings { Name::Input } else { Name::Prompt };
@@ -50,6 +57,7 @@ impl Gatherer {
         }
     }
 
+    #[inline]
     pub(super) fn prompt_element<'a>(
         &mut self,
         token: Token,
@@ -57,7 +65,7 @@ impl Gatherer {
     ) -> Interest {
         let shape = match token.kind {
             Kind::String { .. } => Shape::Strings,
-            Kind::Number { .. } => Shape::Ids,
+            Kind::Number(_) => Shape::Ids,
             Kind::ArrayStart => Shape::Lists,
             _ => return self.mistyped(),
         };
@@ -78,16 +86,17 @@ impl Gatherer {
         Interest::None
     }
 
+    #[inline]
     pub(super) fn prompt_id<'a>(
         &mut self,
         token: Token,
         short: impl FnOnce() -> Option<&'a [u8]>,
     ) -> Interest {
-        let is_number = matches!(token.kind, Kind::Number { .. });
-        if is_number && short().and_then(token_id).is_some() {
-            return Interest::None;
+        match token.kind {
+            Kind::Number(Number::Whole(_)) => Interest::None,
+            Kind::Number(_) if short().and_then(token_id).is_some() => Interest::None,
+            _ => self.mistyped(),
         }
-        self.mistyped()
     }
 
     pub(super) fn end_prompt_ids(&mut self, end: Span) {
