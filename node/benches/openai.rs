@@ -59,7 +59,7 @@ fn chat(message_bytes: usize, line_bytes: usize) -> String {
 }
 
 fn ids() -> String {
-    let ids: Vec<u32> = (0..BODY_BYTES as u32 / 7).map(|n| n * 2_654_435 % 128_000).collect();
+    let ids: Vec<usize> = (0..BODY_BYTES / 7).map(|n| n * 2_654_435 % 128_000).collect();
     format!(r#"{{"model":"m","prompt":{ids:?}}}"#)
 }
 

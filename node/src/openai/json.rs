@@ -202,19 +202,17 @@ impl Lexer {
             gap = match (byte, gap) {
                 (b' ' | b'\n' | b'\r' | b'\t', _) => gap,
                 (b'"', Gap::FirstKey | Gap::NextKey) => return self.begin_text(chunk, at, true),
-                (_, Gap::Value) => return self.begin_value(byte, chunk, at),
-                (b':', Gap::Colon) => Gap::Value,
+                (b']', Gap::FirstElement) => return Ok(Some(self.close(Kind::ArrayEnd, at))),
+                (_, Gap::Value | Gap::FirstElement) => return self.begin_value(byte, chunk, at),
                 (b',', Gap::AfterValue) if in_object => Gap::NextKey,
-                (b',', Gap::AfterValue) => Gap::Value,
+                (b',', Gap::AfterValue) | (b':', Gap::Colon) => Gap::Value,
                 (b'}', Gap::FirstKey) => return Ok(Some(self.close(Kind::ObjectEnd, at))),
                 (b'}', Gap::AfterValue) if in_object => {
                     return Ok(Some(self.close(Kind::ObjectEnd, at)));
                 }
-                (b']', Gap::FirstElement) => return Ok(Some(self.close(Kind::ArrayEnd, at))),
                 (b']', Gap::AfterValue) if !in_object => {
                     return Ok(Some(self.close(Kind::ArrayEnd, at)));
                 }
-                (_, Gap::FirstElement) => return self.begin_value(byte, chunk, at),
                 _ => return Err(SyntaxError::Invalid { byte, context: gap.expects(in_object) }),
             };
             *at += 1;

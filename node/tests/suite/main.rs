@@ -8,4 +8,5 @@
 
 mod allocations;
 mod http2;
+mod openai;
 mod picks;
