@@ -1,5 +1,7 @@
 //! The picker. Rooms in the order in which a request meets them; ARCHITECTURE.md draws the map.
 
+pub mod replica;
+
 pub mod command_line;
 pub mod config;
 

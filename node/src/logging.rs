@@ -89,13 +89,14 @@ where
         let logger = logger_name(metadata.target());
         match self.encoder {
             Encoder::Json => {
-                let mut line = Map::new();
-                line.insert("level".to_owned(), level_name(*metadata.level()).into());
-                line.insert("ts".to_owned(), self.timestamp()?);
-                line.insert("logger".to_owned(), logger.into());
-                line.insert("msg".to_owned(), fields.message.into());
-                line.extend(fields.rest);
-                writeln!(writer, "{}", Value::Object(line))
+                // Field by field, since a map would sort them and a reader looks for these first.
+                let level = level_name(*metadata.level());
+                let (ts, msg) = (self.timestamp()?, Value::from(fields.message));
+                write!(writer, r#"{{"level":"{level}","ts":{ts},"logger":"{logger}","msg":{msg}"#)?;
+                for (name, value) in fields.rest {
+                    write!(writer, ",{}:{value}", Value::from(name))?;
+                }
+                writeln!(writer, "}}")
             }
             Encoder::Console => {
                 let ts = self.timestamp()?;

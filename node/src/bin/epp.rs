@@ -1,3 +1,48 @@
 //! `epp`: the endpoint picker.
 
-fn main() {}
+use std::{env, io::Write as _, process::ExitCode};
+
+use convoy_node::{
+    command_line::{self, Environment, Invocation},
+    logging, replica,
+};
+
+/// One small allocation after another, freed on the thread that made it, is what this is best at.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+fn main() -> ExitCode {
+    let environment = Environment { namespace: env::var("NAMESPACE").ok() };
+    let settings = match command_line::parse(env::args_os().skip(1), &environment) {
+        Ok(Invocation::Run(settings)) => settings,
+        Ok(Invocation::Help) => return print_help(),
+        Err(error) => {
+            // Nobody can be told when standard error is closed.
+            let _ = writeln!(std::io::stderr(), "epp: {error}: {}", error.remedy());
+            return ExitCode::from(2);
+        }
+    };
+    logging::start(settings.logging);
+    let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            tracing::error!(error = logging::chain(&error), "epp cannot start");
+            return ExitCode::FAILURE;
+        }
+    };
+    match runtime.block_on(replica::run(*settings)) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            let remedy = error.remedy().unwrap_or_default();
+            tracing::error!(error = logging::chain(&error), remedy, "epp ends");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn print_help() -> ExitCode {
+    match std::io::stdout().write_all(command_line::help().as_bytes()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(_closed) => ExitCode::FAILURE,
+    }
+}

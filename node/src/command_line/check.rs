@@ -14,6 +14,7 @@ use crate::{
     logging::{Encoder, LogSettings},
     notation::duration_to_text,
     plugins::MetricSpec,
+    replica::StopSettings,
     server::tls::{CertificateSource, OldestVersion},
 };
 
@@ -221,7 +222,10 @@ fn serving(
         message_bytes_max,
         connection_age_max: Some(written.connection_age_max).filter(|age| !age.is_zero()),
         request_deadline: written.request_deadline,
-        drain_timeout: written.drain_timeout,
+        stop: StopSettings {
+            drain_timeout: written.drain_timeout,
+            grace_period: written.termination_grace_period,
+        },
     })
 }
 
@@ -237,7 +241,7 @@ fn tls(written: &Written, given: &Given, notices: &mut Vec<String>) -> Option<Tl
         path => CertificateSource::Directory(PathBuf::from(path)),
     };
     let reload = written.enable_cert_reload && certificate != CertificateSource::SelfSigned;
-    if written.enable_cert_reload && !reload {
+    if given.contains(&"enable-cert-reload") && written.enable_cert_reload && !reload {
         notices.push("--enable-cert-reload has no effect without --cert-path".to_owned());
     }
     let oldest_version = match written.tls_min_version {

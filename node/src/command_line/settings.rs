@@ -5,6 +5,7 @@ use std::time::Duration;
 use crate::{
     config::{Overrides, Source},
     logging::LogSettings,
+    replica::StopSettings,
     server::tls::{CertificateSource, OldestVersion},
 };
 
@@ -72,7 +73,7 @@ pub struct Serving {
     pub connection_age_max: Option<Duration>,
     /// From a request's headers to its pick.
     pub request_deadline: Duration,
-    pub drain_timeout: Duration,
+    pub stop: StopSettings,
 }
 
 /// How Envoy is spoken to over TLS.

@@ -12,6 +12,7 @@ use crate::{
     config::{Overrides, Source},
     logging::{Encoder, TimeEncoding},
     plugins::{MetricSpec, Scheme},
+    replica::StopSettings,
     server::tls::{CertificateSource, OldestVersion},
 };
 
@@ -102,7 +103,10 @@ fn without_arguments_every_default_holds() {
         message_bytes_max: 4 << 20,
         connection_age_max: None,
         request_deadline: Duration::from_mins(1),
-        drain_timeout: Duration::from_secs(30),
+        stop: StopSettings {
+            drain_timeout: Duration::from_secs(30),
+            grace_period: Duration::from_secs(30),
+        },
     };
     assert_eq!(settings.serving, serving);
     let scraping = Scraping {
@@ -220,6 +224,7 @@ fn sizes_and_durations_are_read_in_their_notations() {
         "--connection-age-max=1m30s",
         "--request-deadline=1.5s",
         "--drain-timeout=0",
+        "--termination-grace-period=2m10s",
     ]);
     let bounds =
         BodyBounds { body_bytes_max: 5_000_000, bodies_bytes_max: 1 << 30, streams_max: 7 };
@@ -227,7 +232,9 @@ fn sizes_and_durations_are_read_in_their_notations() {
     assert_eq!(settings.serving.message_bytes_max, 10 << 20);
     assert_eq!(settings.serving.connection_age_max, Some(Duration::from_secs(90)));
     assert_eq!(settings.serving.request_deadline, Duration::from_millis(1500));
-    assert_eq!(settings.serving.drain_timeout, Duration::ZERO);
+    let stop =
+        StopSettings { drain_timeout: Duration::ZERO, grace_period: Duration::from_secs(130) };
+    assert_eq!(settings.serving.stop, stop);
 }
 
 #[test]

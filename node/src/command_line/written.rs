@@ -28,6 +28,7 @@ pub(super) struct Written {
     pub(super) grpc_max_recv_msg_size: u64,
     pub(super) grpc_max_send_msg_size: u64,
     pub(super) drain_timeout: Duration,
+    pub(super) termination_grace_period: Duration,
 
     pub(super) secure_serving: bool,
     pub(super) cert_path: String,
@@ -120,10 +121,12 @@ impl Default for Written {
             grpc_max_recv_msg_size: 0,
             grpc_max_send_msg_size: 0,
             drain_timeout: Duration::from_secs(30),
+            // What Kubernetes gives a pod that asks for nothing else.
+            termination_grace_period: Duration::from_secs(30),
 
             secure_serving: true,
             cert_path: String::new(),
-            enable_cert_reload: false,
+            enable_cert_reload: true,
             tls_min_version: TlsMinVersion::Unsaid,
             tls_cipher_suites: Vec::new(),
 

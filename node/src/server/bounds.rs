@@ -2,6 +2,8 @@
 
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
+use crate::command_line::BodyBounds;
+
 /// What is in use and what may be.
 #[derive(Debug)]
 pub struct Bounds {
@@ -13,13 +15,11 @@ pub struct Bounds {
 }
 
 impl Bounds {
-    /// At most `body_bytes_max` bytes in one body, `bodies_bytes_max` in all bodies held at once,
-    /// and `streams_max` streams.
-    pub fn new(body_bytes_max: u64, bodies_bytes_max: u64, streams_max: u32) -> Self {
+    pub fn new(most: &BodyBounds) -> Self {
         Self {
-            body_bytes_max,
-            bodies_bytes_max,
-            streams_max,
+            body_bytes_max: most.body_bytes_max,
+            bodies_bytes_max: most.bodies_bytes_max,
+            streams_max: most.streams_max,
             bodies_bytes: AtomicU64::new(0),
             streams: AtomicU32::new(0),
         }

@@ -27,6 +27,8 @@ mod streams;
 
 pub mod tls;
 
+pub mod renewal;
+
 pub mod bounds;
 
 /// How connections are treated.

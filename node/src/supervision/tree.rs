@@ -26,6 +26,7 @@ use super::{
     supervisor::{self, ChildSpec, Supervisor},
 };
 use crate::{
+    config::MetricsReading,
     discovery::{
         self,
         file::{self, FileDiscovery, InForce, LoadError, Relist},
@@ -47,8 +48,8 @@ pub struct Settings {
     /// The name of the pool, a label of its gauges.
     pub pool: String,
     pub discovery: plugins::FileDiscovery,
-    pub source: plugins::MetricsSource,
-    pub extractor: plugins::MetricsExtractor,
+    /// How loads are read; `None`: they are not, and all are unknown.
+    pub metrics: Option<MetricsReading>,
     /// Between two pages of one endpoint, unless `source` says otherwise.
     pub refresh_interval: Duration,
     pub limits: Limits,
@@ -95,19 +96,22 @@ const RELISTS_WAITING_MAX: usize = 2;
 /// For a question to the supervisor, which may be waiting for a child to start.
 const ANSWER_WITHIN: Duration = Duration::from_secs(5);
 
-/// Loads the endpoints and starts the actors; the view holds the endpoints when this returns.
-/// Registers their metrics in `registry`.
-pub async fn start(settings: Settings, registry: &mut Registry) -> Result<Tree, StartError> {
-    let Settings { pool, discovery, source, extractor, refresh_interval, limits, load_age_max } =
+/// Loads the endpoints and starts the actors, `others` after those that keep the pool; `view` holds
+/// the endpoints when this returns. Registers their metrics in `registry`.
+pub async fn start(
+    settings: Settings,
+    view: PublishedView,
+    others: Vec<ChildSpec>,
+    registry: &mut Registry,
+) -> Result<Tree, StartError> {
+    let Settings { pool, discovery, metrics: reading, refresh_interval, limits, load_age_max } =
         settings;
     let loaded = file::load(&discovery.path)?;
-    let pages = Source::try_new(&source, limits)?;
     let (path, endpoints) = (discovery.path.display(), loaded.endpoints.len());
     tracing::info!(%path, endpoints, watch = discovery.watch, "endpoints file read");
 
-    let published = book::Arguments::default();
+    let published = book::Arguments { published: view.clone(), slots: Arc::default() };
     book::seed(&published, loaded.endpoints.clone());
-    let view = published.published.clone();
     let facts = Intake::new(FACTS_WAITING_MAX);
     let metrics = Metrics::default();
     let discovery = file::Arguments {
@@ -117,26 +121,27 @@ pub async fn start(settings: Settings, registry: &mut Registry) -> Result<Tree, 
         book: facts.clone(),
         metrics: discovery::Metrics::default(),
     };
-    let scraping = scrapers::Arguments {
-        source: pages,
-        extractor: Arc::new(extractor),
-        interval: source.interval.unwrap_or(refresh_interval),
-        view: view.clone(),
-        book: facts.clone(),
-        metrics: scrape::Metrics::default(),
-        supervision: metrics.clone(),
-    };
     metrics.register(registry);
-    scraping.metrics.register(registry);
     discovery.metrics.register(registry);
     Gauges { view: view.clone(), pool, load_age_max }.register(registry);
 
     let relists = Intake::new(RELISTS_WAITING_MAX);
-    let children = vec![
-        book_spec(published, facts, relists.clone()),
-        scrapers_spec(scraping),
-        discovery_spec(discovery, relists),
-    ];
+    let mut children = vec![book_spec(published, facts.clone(), relists.clone())];
+    if let Some(MetricsReading { source, extractor }) = reading {
+        let scraping = scrapers::Arguments {
+            source: Source::try_new(&source, limits)?,
+            extractor: Arc::new(extractor),
+            interval: source.interval.unwrap_or(refresh_interval),
+            view: view.clone(),
+            book: facts,
+            metrics: scrape::Metrics::default(),
+            supervision: metrics.clone(),
+        };
+        scraping.metrics.register(registry);
+        children.push(scrapers_spec(scraping));
+    }
+    children.push(discovery_spec(discovery, relists));
+    children.extend(others);
     let arguments = supervisor::Arguments { children, metrics };
     let (root, ended) = Actor::spawn(None, Supervisor, arguments).await?;
     Ok(Tree { root, ended, view })

@@ -96,7 +96,14 @@ pub(in crate::command_line) const FLAGS: &[Flag] = &[
         Serving,
         "drain-timeout",
         Time(|w| &mut w.drain_timeout),
-        "How long after SIGTERM streams are still served; 0: not at all",
+        "How long after SIGTERM new streams are still served at most; 0: not at all",
+    ),
+    flag(
+        Serving,
+        "termination-grace-period",
+        Time(|w| &mut w.termination_grace_period),
+        "The pod's terminationGracePeriodSeconds: shortly before it ends, streams that are \
+         still open are left so that their answers pass whole",
     ),
     flag(Tls, "secure-serving", Switch(|w| &mut w.secure_serving), "Speaks TLS with Envoy"),
     flag(

@@ -77,8 +77,7 @@ fn settings(path: &Path) -> Settings {
     Settings {
         pool: "pool".into(),
         discovery: plugins::FileDiscovery { path: path.to_owned(), watch: true },
-        source: plugins::MetricsSource::default(),
-        extractor: plugins::MetricsExtractor::default(),
+        metrics: Some(MetricsReading::default()),
         refresh_interval: Duration::from_millis(10),
         limits: Limits::default(),
         load_age_max: Duration::from_secs(2),
@@ -97,7 +96,8 @@ impl Fixture {
         let path = directory.path().join("endpoints.yaml");
         prepare(&path);
         let mut registry = Registry::default();
-        let tree = start(settings(&path), &mut registry).await.unwrap();
+        let tree =
+            start(settings(&path), PublishedView::new(), Vec::new(), &mut registry).await.unwrap();
         Self { tree, registry, path, _directory: directory }
     }
 
@@ -243,7 +243,8 @@ async fn what_cannot_start_says_what_helps() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("endpoints.yaml");
     let refused = async |settings: Settings| {
-        let error = start(settings, &mut Registry::default()).await.unwrap_err();
+        let (view, registry) = (PublishedView::new(), &mut Registry::default());
+        let error = start(settings, view, Vec::new(), registry).await.unwrap_err();
         assert!(!error.remedy().is_empty());
         error.to_string()
     };
@@ -251,7 +252,10 @@ async fn what_cannot_start_says_what_helps() {
     std::fs::write(&path, "endpoints: [{name: a, address: 10.0.0.1, port: 80}]").unwrap();
     assert!(refused(settings(&path)).await.contains("endpoints[0].port: 80 is not"));
     std::fs::write(&path, "endpoints: []").unwrap();
-    let odd = plugins::MetricsSource { path: "/ /".into(), ..plugins::MetricsSource::default() };
-    let odd = Settings { source: odd, ..settings(&path) };
+    let mut odd = settings(&path);
+    odd.metrics = Some(MetricsReading {
+        source: plugins::MetricsSource { path: "/ /".into(), ..plugins::MetricsSource::default() },
+        ..MetricsReading::default()
+    });
     assert!(refused(odd).await.starts_with("metrics-data-source: path"));
 }
