@@ -191,12 +191,11 @@ impl StreamFault {
             }
             Self::AfterEnd => Answer::Reset(ErrorCode::STREAM_CLOSED),
             Self::TooManyStreams { .. } | Self::Leaving => Answer::Reset(ErrorCode::REFUSED_STREAM),
-            Self::HeadersTooLong { .. } => Answer::Http(431),
             Self::Method => Answer::Http(405),
             Self::ContentType => Answer::Http(415),
             Self::Timeout | Self::MessageCut => Answer::Status(Status::Internal),
             Self::Compressed { .. } => Answer::Status(Status::Unimplemented),
-            Self::MessageTooLong { .. } | Self::Assembling { .. } => {
+            Self::HeadersTooLong { .. } | Self::MessageTooLong { .. } | Self::Assembling { .. } => {
                 Answer::Status(Status::ResourceExhausted)
             }
         }

@@ -95,7 +95,10 @@ impl Connection {
                         self.reading.place = Place::Data(data);
                         return Ok(());
                     }
-                    self.reading.place = Place::Skipped { left: data.padding };
+                    self.reading.place = match data.padding {
+                        0 => Place::Head,
+                        left => Place::Skipped { left },
+                    };
                 }
                 Place::Skipped { left } => {
                     let count = left.min(input.len());

@@ -115,7 +115,8 @@ impl Connection {
             if let Some(left) = &mut found.content_left {
                 *left -= data_bytes as u64;
             }
-            if !head.has(flag::END_STREAM) {
+            let due = self.limits.stream_window_bytes / 2 <= found.unreturned_bytes;
+            if due && !head.has(flag::END_STREAM) {
                 self.return_window(stream);
             }
             return Ok(Some(stream));
