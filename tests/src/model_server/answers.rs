@@ -5,7 +5,7 @@ use std::fmt::Write;
 use serde::Serialize;
 
 use super::counters::Finish;
-use super::openai::Api;
+use super::openai::{Api, StreamUsage};
 use super::sequence::Progress;
 use super::tokens::answer_text;
 
@@ -20,8 +20,8 @@ pub(super) struct Answer {
     /// Names the text of each choice; see [`answer_text`]. Choices of one prompt stand together.
     pub(super) fingerprints: Vec<u64>,
     pub(super) choices_per_prompt: usize,
-    /// Of all prompts together.
-    pub(super) prompt_tokens: usize,
+    /// Of each prompt.
+    pub(super) prompt_tokens: Vec<usize>,
 }
 
 /// A whole answer, its fields in the order in which vLLM writes them.
@@ -57,7 +57,8 @@ struct Usage {
     prompt_tokens: usize,
     total_tokens: usize,
     completion_tokens: usize,
-    prompt_tokens_details: PromptTokensDetails,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    prompt_tokens_details: Option<PromptTokensDetails>,
 }
 
 #[derive(Serialize)]
@@ -102,12 +103,16 @@ impl Answer {
         let completion_tokens = reached.iter().map(|progress| progress.output_tokens).sum();
         let first_choices = reached.iter().step_by(self.choices_per_prompt.max(1));
         let cached_tokens = first_choices.map(|progress| progress.cached_tokens).sum();
-        Usage {
-            prompt_tokens: self.prompt_tokens,
-            total_tokens: self.prompt_tokens + completion_tokens,
-            completion_tokens,
-            prompt_tokens_details: PromptTokensDetails { cached_tokens },
-        }
+        let details = PromptTokensDetails { cached_tokens };
+        let usage = Usage::new(self.prompt_tokens.iter().sum(), completion_tokens);
+        Usage { prompt_tokens_details: Some(details), ..usage }
+    }
+}
+
+impl Usage {
+    fn new(prompt_tokens: usize, completion_tokens: usize) -> Self {
+        let total_tokens = prompt_tokens + completion_tokens;
+        Self { prompt_tokens, total_tokens, completion_tokens, prompt_tokens_details: None }
     }
 }
 
@@ -119,7 +124,7 @@ fn json(value: &impl Serialize) -> String {
 #[derive(Debug)]
 pub(super) struct Events {
     answer: Answer,
-    with_usage: bool,
+    usage: StreamUsage,
     /// The beginning of every event, up to its choices.
     head: String,
     /// Tokens written of each choice.
@@ -127,7 +132,7 @@ pub(super) struct Events {
 }
 
 impl Events {
-    pub(super) fn new(answer: Answer, with_usage: bool) -> Self {
+    pub(super) fn new(answer: Answer, usage: StreamUsage) -> Self {
         let object = match answer.api {
             Api::Completions => "text_completion",
             Api::Chat => "chat.completion.chunk",
@@ -138,7 +143,7 @@ impl Events {
             "data: {{\"id\":{id},\"object\":\"{object}\",\"created\":{created},\"model\":{model},\
              \"choices\":["
         );
-        Self { written: vec![0; answer.fingerprints.len()], answer, with_usage, head }
+        Self { written: vec![0; answer.fingerprints.len()], answer, usage, head }
     }
 
     /// Tokens written so far, of all choices.
@@ -149,51 +154,79 @@ impl Events {
     /// Appends an event for every token that `reached` adds, but no more than `tokens_max`.
     pub(super) fn write(&mut self, reached: &[Progress], tokens_max: usize, events: &mut String) {
         let mut tokens_left = tokens_max;
-        let choices = self.answer.fingerprints.iter().zip(&mut self.written).zip(reached);
-        for (index, ((&fingerprint, written), progress)) in choices.enumerate() {
-            while *written < progress.output_tokens && tokens_left != 0 {
-                let token = *written as u64;
-                *written += 1;
+        for (index, progress) in reached.iter().enumerate() {
+            let written = self.written.get(index).copied().unwrap_or(usize::MAX);
+            for token in (written..progress.output_tokens).take(tokens_left) {
+                let is_last = token + 1 == progress.output_tokens;
+                self.write_token(index, token, progress.finish.filter(|_| is_last), events);
                 tokens_left -= 1;
-                let is_last = *written == progress.output_tokens;
-                let finish = progress.finish.filter(|_| is_last);
-                let mut text = String::new();
-                answer_text(fingerprint, token, token + 1, &mut text);
-                if self.answer.api == Api::Chat && token == 0 {
-                    let role = "{\"role\":\"assistant\",\"content\":\"\"}";
-                    write_choice(&self.head, (index, "delta", role), None, events);
-                }
-                let (field, value) = match self.answer.api {
-                    Api::Completions => ("text", format!("\"{text}\"")),
-                    Api::Chat => ("delta", format!("{{\"content\":\"{text}\"}}")),
-                };
-                write_choice(&self.head, (index, field, &value), finish, events);
             }
         }
     }
 
+    fn write_token(
+        &mut self,
+        index: usize,
+        token: usize,
+        finish: Option<Finish>,
+        events: &mut String,
+    ) {
+        if let Some(written) = self.written.get_mut(index) {
+            *written = token + 1;
+        }
+        let fingerprint = self.answer.fingerprints.get(index).copied().unwrap_or(0);
+        let mut text = String::new();
+        answer_text(fingerprint, token as u64, token as u64 + 1, &mut text);
+        match self.answer.api {
+            Api::Completions => {
+                self.write_choice(
+                    (index, token + 1),
+                    &format!("\"text\":\"{text}\""),
+                    finish,
+                    events,
+                );
+            }
+            Api::Chat => {
+                if token == 0 {
+                    let role = "\"delta\":{\"role\":\"assistant\",\"content\":\"\"}";
+                    self.write_choice((index, 0), role, None, events);
+                }
+                let content = format!("\"delta\":{{\"content\":\"{text}\"}}");
+                self.write_choice((index, token + 1), &content, finish, events);
+            }
+        }
+    }
+
+    /// Appends one event: which choice it is of and how many tokens that has, and what it says.
+    fn write_choice(
+        &self,
+        (index, tokens): (usize, usize),
+        said: &str,
+        finish: Option<Finish>,
+        events: &mut String,
+    ) {
+        let head = &self.head;
+        push(events, format_args!("{head}{{\"index\":{index},{said},\"logprobs\":null,"));
+        match finish.map(Finish::word) {
+            Some(word) => push(events, format_args!("\"finish_reason\":\"{word}\"}}]")),
+            None => push(events, format_args!("\"finish_reason\":null}}]")),
+        }
+        if self.usage == StreamUsage::Everywhere {
+            let prompt = index / self.answer.choices_per_prompt.max(1);
+            let prompt_tokens = self.answer.prompt_tokens.get(prompt).copied().unwrap_or(0);
+            let usage = json(&Usage::new(prompt_tokens, tokens));
+            push(events, format_args!(",\"usage\":{usage}"));
+        }
+        events.push_str("}\n\n");
+    }
+
     /// Appends what follows the last token.
     pub(super) fn write_end(&self, reached: &[Progress], events: &mut String) {
-        if self.with_usage {
+        if self.usage != StreamUsage::Nowhere {
             let usage = json(&self.answer.usage(reached));
             push(events, format_args!("{}],\"usage\":{usage}}}\n\n", self.head));
         }
         events.push_str("data: [DONE]\n\n");
-    }
-}
-
-/// Appends one event: `(index, field, value)` is the choice and what it carries, as JSON.
-fn write_choice(
-    head: &str,
-    (index, field, value): (usize, &str, &str),
-    finish: Option<Finish>,
-    events: &mut String,
-) {
-    let start = format_args!("{head}{{\"index\":{index},\"{field}\":{value},\"logprobs\":null,");
-    push(events, start);
-    match finish.map(Finish::word) {
-        Some(word) => push(events, format_args!("\"finish_reason\":\"{word}\"}}]}}\n\n")),
-        None => push(events, format_args!("\"finish_reason\":null}}]}}\n\n")),
     }
 }
 

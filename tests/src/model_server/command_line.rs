@@ -77,7 +77,18 @@ model-server: stands in for GPU servers that run vLLM; one process plays many
   --old-metric-names            also show vllm:gpu_cache_usage_perc
 
 Durations: 250ns, 4us, 1.5ms, 2s. For each server one line of JSON says where it
-listens, then one line says {\"ready\": true}. Commands: POST /control/NAME.
+listens, then one line says {\"ready\": true}.
+
+Each server takes commands, POST /control/NAME with a JSON object or nothing:
+  hang {\"scope\": \"inference\" or \"all\"}
+  error {\"status\": 500, \"times\": N}           without times: until heal
+  reset {\"after_tokens\": 1, \"times\": N}
+  restart_empty
+  drain {\"refuse\": true}
+  slow_start {\"seconds\": S}
+  metrics {\"page\": \"normal\", \"broken\", \"truncated\", \"empty\", \"huge\", \"hang\" or \"error\"}
+  heal
+GET /control/statistics counts; /control/echo tells what arrived.
 ";
 
 /// Reads the arguments that follow the program's name.
@@ -122,6 +133,7 @@ struct Reading {
     settings: Settings,
 }
 
+/// Whether `flag` exists; asked before its value is, so that a mistyped last word is named.
 fn is_flag(flag: &str) -> bool {
     HELP.split_whitespace().any(|word| word == flag)
 }

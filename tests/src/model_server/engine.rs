@@ -224,8 +224,7 @@ impl Engine {
         let Some(mut sequence) = self.running.pop() else {
             return;
         };
-        self.cache.release(&sequence.held);
-        sequence.start_over();
+        self.cache.release(&std::mem::take(&mut sequence.held));
         self.counters.preemptions += 1;
         self.waiting.push_front(sequence);
     }

@@ -49,7 +49,8 @@ pub(super) async fn generate(
     };
     let random = || format!("{:032x}", fastrand::u128(..));
     let request_id = asked.request_id.filter(|id| !id.is_empty()).unwrap_or_else(random);
-    let prompt_tokens = requests.iter().step_by(call.choices).map(|one| one.prompt_tokens).sum();
+    let prompt_tokens =
+        requests.iter().step_by(call.choices).map(|one| one.prompt_tokens).collect();
     let answer = Answer {
         api: asked.api,
         id: format!("{prefix}-{request_id}"),

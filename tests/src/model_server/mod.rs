@@ -8,6 +8,7 @@
 //! prompts on every server; text is cut into tokens of four bytes ([`tokens`]); sampling
 //! parameters, stop strings, log probabilities, structured output and tool choice are ignored;
 //! answers always get as long as `max_tokens` allows; images count as a fixed number of tokens.
+//! The usage of a request with several prompts tells the cached tokens of all (vLLM: of the last).
 //! Times are those of a simple model ([`settings::Timing`]), not of a measured GPU.
 //!
 //! From the inside out: [`tokens`] and [`cache`] say what is cached, [`engine`] who runs and for

@@ -16,6 +16,16 @@ pub enum Api {
     Chat,
 }
 
+/// Where a stream tells its usage.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum StreamUsage {
+    Nowhere,
+    /// In an event of its own, the last.
+    AtTheEnd,
+    /// There and in every event before it (`continuous_usage_stats`, which only vLLM has).
+    Everywhere,
+}
+
 /// One request, checked.
 #[derive(Clone, Debug)]
 pub struct Call {
@@ -29,8 +39,7 @@ pub struct Call {
     /// At least 1, if given.
     pub max_tokens: Option<usize>,
     pub stream: bool,
-    /// Whether a stream ends with an event that carries the usage.
-    pub stream_usage: bool,
+    pub stream_usage: StreamUsage,
     pub cache_salt: Option<String>,
 }
 
@@ -91,6 +100,7 @@ struct Fields {
 #[derive(Debug, Default, Deserialize)]
 struct StreamOptions {
     include_usage: Option<bool>,
+    continuous_usage_stats: Option<bool>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -138,9 +148,17 @@ pub fn read(api: Api, body: &[u8]) -> Result<Call, Refusal> {
         choices: at_least_one("n", fields.n)?.unwrap_or(1),
         max_tokens: at_least_one("max_tokens", max_tokens)?,
         stream: fields.stream.unwrap_or(false),
-        stream_usage: fields.stream_options.and_then(|o| o.include_usage).unwrap_or(false),
+        stream_usage: stream_usage(&fields.stream_options.unwrap_or_default()),
         cache_salt: fields.cache_salt,
     })
+}
+
+fn stream_usage(options: &StreamOptions) -> StreamUsage {
+    match (options.include_usage, options.continuous_usage_stats) {
+        (Some(true), Some(true)) => StreamUsage::Everywhere,
+        (Some(true), Some(false) | None) => StreamUsage::AtTheEnd,
+        (Some(false) | None, _) => StreamUsage::Nowhere,
+    }
 }
 
 fn missing(field: &'static str) -> Refusal {

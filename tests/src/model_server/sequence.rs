@@ -110,7 +110,8 @@ impl Sequence {
         self.chain.hashes()
     }
 
-    /// Begins with `hit_blocks` found in the cache; true if it never began before.
+    /// Begins with `hit_blocks` found in the cache, or begins again with its answer so far; true if
+    /// it never began before.
     pub(super) fn start(&mut self, hit_blocks: usize, block_tokens: usize, now: Duration) -> bool {
         self.computed = hit_blocks * block_tokens;
         self.filled = hit_blocks;
@@ -130,14 +131,6 @@ impl Sequence {
             cache.fill(id, hash);
         }
         self.filled = self.filled.max(full);
-    }
-
-    /// Forgets all progress but the answer so far.
-    pub(super) fn start_over(&mut self) {
-        self.held.clear();
-        self.filled = 0;
-        self.computed = 0;
-        self.scheduled = 0;
     }
 
     /// Ends a step; true if it brought a token of the answer.

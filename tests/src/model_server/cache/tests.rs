@@ -14,18 +14,28 @@ fn hashes(path: &[u8]) -> Vec<BlockHash> {
     Chain::new(&Tokens::of_ids(&ids), 1, 0).hashes().to_vec()
 }
 
-/// Runs one prompt through the cache as a request would: what it finds, and what it holds.
-fn run(cache: &mut KvCache, path: &[u8]) -> Option<(usize, Vec<BlockId>)> {
-    let hashes = hashes(path);
-    let matched = cache.matched(&hashes);
+/// What a prompt finds in the cache, and what it holds then.
+type Found<Id> = (usize, Vec<Id>);
+
+/// Gives a prompt its blocks, not filled yet.
+fn grow(cache: &mut KvCache, hashes: &[BlockHash]) -> Option<Found<BlockId>> {
+    let matched = cache.matched(hashes);
     let mut held = Vec::new();
-    if !cache.grow(&mut held, &hashes[..matched], hashes.len()) {
-        return None;
-    }
-    for (&id, &hash) in held.iter().zip(&hashes).skip(matched) {
+    cache.grow(&mut held, &hashes[..matched], hashes.len()).then_some((matched, held))
+}
+
+fn fill(cache: &mut KvCache, (matched, held): &Found<BlockId>, hashes: &[BlockHash]) {
+    for (&id, &hash) in held.iter().zip(hashes).skip(*matched) {
         cache.fill(id, hash);
     }
-    Some((matched, held))
+}
+
+/// Runs one prompt through the cache as a request would.
+fn run(cache: &mut KvCache, path: &[u8]) -> Option<Found<BlockId>> {
+    let hashes = hashes(path);
+    let found = grow(cache, &hashes)?;
+    fill(cache, &found, &hashes);
+    Some(found)
 }
 
 fn run_and_release(cache: &mut KvCache, path: &[u8]) -> usize {
@@ -136,7 +146,7 @@ impl Plain {
         self.full.iter().copied().find(|&block| self.hash[block] == Some(hash))
     }
 
-    fn run(&mut self, hashes: &[BlockHash]) -> Option<(usize, Vec<usize>)> {
+    fn grow(&mut self, hashes: &[BlockHash]) -> Option<Found<usize>> {
         let mut held: Vec<usize> = hashes.iter().map_while(|&hash| self.find(hash)).collect();
         let matched = held.len();
         let idle = held.iter().filter(|&&block| self.references[block] == 0).count();
@@ -144,17 +154,22 @@ impl Plain {
             return None;
         }
         self.free.retain(|block| !held.contains(block));
-        for &hash in &hashes[matched..] {
+        for _ in matched..hashes.len() {
             let block = self.free.pop_front().unwrap();
             self.full.retain(|&full| full != block);
-            self.hash[block] = Some(hash);
             held.push(block);
         }
-        self.full.extend(&held[matched..]);
         for &block in &held {
             self.references[block] += 1;
         }
         Some((matched, held))
+    }
+
+    fn fill(&mut self, (matched, held): &Found<usize>, hashes: &[BlockHash]) {
+        for (&block, &hash) in held.iter().zip(hashes).skip(*matched) {
+            self.hash[block] = Some(hash);
+            self.full.push(block);
+        }
     }
 
     fn release(&mut self, held: &[usize]) {
@@ -167,9 +182,51 @@ impl Plain {
     }
 }
 
+/// Both, and the requests that run in them, always alike.
+struct Pair {
+    cache: KvCache,
+    plain: Plain,
+    running: Vec<(Vec<BlockId>, Vec<usize>)>,
+}
+
+impl Pair {
+    fn new(capacity: u32) -> Self {
+        let (cache, plain) = (KvCache::new(capacity, true), Plain::new(capacity as usize));
+        Self { cache, plain, running: Vec::new() }
+    }
+
+    /// Starts prompts that all look before any of them fills its blocks.
+    fn start(&mut self, paths: &[Vec<u8>]) {
+        let paths: Vec<_> = paths.iter().map(|path| hashes(path)).collect();
+        let mut started = Vec::new();
+        for hashes in paths {
+            let (found, expected) = (grow(&mut self.cache, &hashes), self.plain.grow(&hashes));
+            let seen = found.as_ref().map(|(matched, held)| {
+                (*matched, held.iter().map(|id| id.0 as usize).collect::<Vec<_>>())
+            });
+            assert_eq!(seen, expected);
+            started.extend(found.zip(expected).map(|(found, expected)| (hashes, found, expected)));
+        }
+        for (hashes, found, expected) in started {
+            fill(&mut self.cache, &found, &hashes);
+            self.plain.fill(&expected, &hashes);
+            self.running.push((found.1, expected.1));
+        }
+    }
+
+    fn release(&mut self, which: prop::sample::Index) {
+        if self.running.is_empty() {
+            return;
+        }
+        let (held, expected) = self.running.remove(which.index(self.running.len()));
+        self.cache.release(&held);
+        self.plain.release(&expected);
+    }
+}
+
 #[derive(Clone, Debug)]
 enum Step {
-    Run(Vec<u8>),
+    Start(Vec<Vec<u8>>),
     /// Ends one of the requests that run.
     Release(prop::sample::Index),
 }
@@ -178,34 +235,18 @@ enum Step {
 fn the_cache_does_what_the_plain_one_does() {
     let prompt = prop::collection::vec(0..3_u8, 1..8);
     let step = prop_oneof![
-        3 => prompt.prop_map(Step::Run),
-        2 => any::<prop::sample::Index>().prop_map(Step::Release),
+        3 => prop::collection::vec(prompt, 1..4).prop_map(Step::Start),
+        5 => any::<prop::sample::Index>().prop_map(Step::Release),
     ];
-    let inputs = (2..24_u32, prop::collection::vec(step, 0..120));
+    let inputs = (2..40_u32, prop::collection::vec(step, 0..120));
     check(&inputs, |(capacity, steps)| {
-        let mut cache = KvCache::new(capacity, true);
-        let mut plain = Plain::new(capacity as usize);
-        let mut running: Vec<(Vec<BlockId>, Vec<usize>)> = Vec::new();
+        let mut pair = Pair::new(capacity);
         for step in steps {
             match step {
-                Step::Run(path) => {
-                    let found = run(&mut cache, &path);
-                    let expected = plain.run(&hashes(&path));
-                    let blocks = |held: &[BlockId]| -> Vec<usize> {
-                        held.iter().map(|id| id.0 as usize).collect()
-                    };
-                    let seen = found.as_ref().map(|(matched, held)| (*matched, blocks(held)));
-                    assert_eq!(seen, expected);
-                    running.extend(found.zip(expected).map(|((_, a), (_, b))| (a, b)));
-                }
-                Step::Release(which) if !running.is_empty() => {
-                    let (held, expected) = running.remove(which.index(running.len()));
-                    cache.release(&held);
-                    plain.release(&expected);
-                }
-                Step::Release(_) => {}
+                Step::Start(paths) => pair.start(&paths),
+                Step::Release(which) => pair.release(which),
             }
-            assert_eq!(cache.used(), capacity as usize - plain.free.len());
+            assert_eq!(pair.cache.used(), capacity as usize - pair.plain.free.len());
         }
     });
 }

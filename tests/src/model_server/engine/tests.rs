@@ -189,6 +189,29 @@ fn a_full_cache_preempts_who_came_last_and_its_answer_goes_on() {
 }
 
 #[test]
+fn who_was_preempted_waits_for_the_next_step_and_goes_before_others() {
+    let mut world = World::new(EngineSettings {
+        blocks: 11,
+        sequence_tokens_max: 40,
+        step_tokens_max: 16,
+        ..settings()
+    });
+    let ids = ["a", "b"].map(|name| world.submit(request(name, 16, 8)));
+    while world.engine.counters().preemptions == 0 {
+        world.submit(request("c", 20, 1));
+        world.step();
+    }
+    assert_eq!(world.engine.running(), 1);
+    let so_far = world.reached[&ids[1]];
+    while world.reached[&ids[1]] == so_far {
+        assert_eq!(world.reached.len(), 2, "nobody who came later has run before");
+        world.step();
+    }
+    world.run_until_idle();
+    assert_eq!(world.reached[&ids[1]].output_tokens, 8);
+}
+
+#[test]
 fn a_cancelled_sequence_gives_its_blocks_back_at_once() {
     let mut world = World::new(EngineSettings { running_max: 1, ..settings() });
     let runs = world.submit(request("a", 20, 50));

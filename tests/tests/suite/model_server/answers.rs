@@ -78,6 +78,25 @@ async fn a_stream_has_an_event_for_each_token_with_vllms_fields() {
 }
 
 #[tokio::test]
+async fn a_stream_tells_its_usage_all_along_if_asked_to() {
+    let running = Running::start(instant()).await;
+    let options = json!({"include_usage": true, "continuous_usage_stats": true});
+    let body =
+        json!({"prompt": "abcdefgh", "max_tokens": 3, "stream": true, "stream_options": options});
+    let whole = running.post(COMPLETIONS, &body).await;
+    let text = std::str::from_utf8(&whole.body).unwrap();
+    let usages: Vec<_> = text
+        .lines()
+        .filter_map(|line| serde_json::from_str::<Value>(line.strip_prefix("data: ")?).ok())
+        .map(|event| event["usage"].clone())
+        .collect();
+    let tokens = |usage: &Value| usage["completion_tokens"].as_u64().unwrap();
+    assert_eq!(usages.iter().map(tokens).collect::<Vec<_>>(), [1, 2, 3, 3]);
+    assert_eq!(usages[0], json!({"prompt_tokens": 2, "total_tokens": 3, "completion_tokens": 1}));
+    assert_eq!(usages[3]["prompt_tokens_details"], json!({"cached_tokens": 0}));
+}
+
+#[tokio::test]
 async fn several_choices_share_one_prompt() {
     let running = Running::start(instant()).await;
     let body = json!({"prompt": ["a".repeat(400), "b".repeat(400)], "n": 3, "max_tokens": 2});
@@ -168,7 +187,11 @@ async fn uncached_tokens_take_time_and_cached_ones_do_not() {
     let running = Running::start(settings).await;
     let body = json!({"prompt": "q".repeat(4 * 800), "max_tokens": 1});
     let cold = running.post(COMPLETIONS, &body).await.total;
-    let warm = running.post(COMPLETIONS, &body).await.total;
     assert!(Duration::from_millis(400) <= cold, "{cold:?}");
+    // The best of several, since the machine may have other things to do.
+    let mut warm = cold;
+    for _ in 0..3 {
+        warm = warm.min(running.post(COMPLETIONS, &body).await.total);
+    }
     assert!(warm < cold, "{warm:?}, {cold:?}");
 }
