@@ -17,12 +17,12 @@ pub(super) struct Ports {
     pub(super) metrics: TcpListener,
 }
 
-/// The numbers of the ports, where 0 was asked for.
+/// Where the ports are, which tells their numbers where 0 was asked for.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Numbers {
-    pub(super) extproc: u16,
-    pub(super) health: u16,
-    pub(super) metrics: u16,
+pub(super) struct Addresses {
+    pub(super) extproc: SocketAddr,
+    pub(super) health: SocketAddr,
+    pub(super) metrics: SocketAddr,
 }
 
 impl Ports {
@@ -34,11 +34,11 @@ impl Ports {
         })
     }
 
-    pub(super) fn numbers(&self) -> io::Result<Numbers> {
-        Ok(Numbers {
-            extproc: self.extproc.local_addr()?.port(),
-            health: self.health.local_addr()?.port(),
-            metrics: self.metrics.local_addr()?.port(),
+    pub(super) fn addresses(&self) -> io::Result<Addresses> {
+        Ok(Addresses {
+            extproc: self.extproc.local_addr()?,
+            health: self.health.local_addr()?,
+            metrics: self.metrics.local_addr()?,
         })
     }
 }

@@ -9,7 +9,10 @@ use rustls::crypto::ring;
 use tokio::net::TcpListener;
 use tonic::transport::server::TcpIncoming;
 
-use super::{DiscoveryRefused, Replica, ReplicaError, ports::Ports};
+use super::{
+    DiscoveryRefused, Replica, ReplicaError,
+    ports::{Addresses, Ports},
+};
 use crate::{
     command_line::{Serving, Settings, Tls},
     config::{self, Checked, Discovery},
@@ -53,7 +56,7 @@ pub(super) async fn start(settings: Settings) -> Result<Replica, ReplicaError> {
     let tls = settings.serving.tls.as_ref();
     let certificate = tls.map(|tls| Certificate::load(tls.certificate.clone())).transpose()?;
     let ports = Ports::bind(&settings.serving)?;
-    let numbers = ports.numbers()?;
+    let addresses = ports.addresses()?;
 
     let mut registry = Registry::default();
     let streams = StreamMetrics::register(&mut registry);
@@ -90,8 +93,8 @@ pub(super) async fn start(settings: Settings) -> Result<Replica, ReplicaError> {
     let serving = server_settings(&settings.serving, certificate)?;
     let server = Server::start(ports.extproc, serving, Arc::new(service), readiness.clone())?;
     serve_beside(ports.health, ports.metrics, readiness.clone(), registry);
-    let (extproc, health, metrics) = (numbers.extproc, numbers.health, numbers.metrics);
-    tracing::info!(extproc, health, metrics, "serving");
+    let Addresses { extproc, health, metrics } = addresses;
+    tracing::info!(%extproc, %health, %metrics, "serving");
     Ok(Replica { server, readiness, tree })
 }
 
