@@ -1,5 +1,5 @@
-//! What the HTTP/2 connection costs by itself: a token's message echoed on one of many streams, eight to a read, and
-//! a whole call.
+//! What the HTTP/2 connection costs by itself: a token's message echoed on one of many streams,
+//! eight to a read, and a whole call.
 
 use std::io::IoSlice;
 use std::time::Instant;

@@ -1,4 +1,5 @@
-//! What can go wrong, and how far it reaches: an operation's error here, a stream's fault, or the connection's end.
+//! What can go wrong, and how far it reaches: an operation's error here, a stream's fault, or the
+//! connection's end.
 
 use std::fmt;
 

@@ -1,4 +1,5 @@
-//! Frames on the wire (RFC 9113 sections 4 and 6): the head that each begins with, and the small ones whole.
+//! Frames on the wire (RFC 9113 sections 4 and 6): the head that each begins with, and the small
+//! ones whole.
 
 use super::error::ErrorCode;
 

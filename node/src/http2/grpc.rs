@@ -59,10 +59,11 @@ pub(crate) struct MessageLimits {
 }
 
 impl Deframer {
-    /// Takes the next message from the first `available` bytes of `input`, which become less by what was taken.
+    /// Takes the next message from the first `available` bytes of `input`, which become less by
+    /// what was taken.
     ///
-    /// A message that lies whole in `input` shares its memory. One that does not is copied once, into a
-    /// buffer of its exact length.
+    /// A message that lies whole in `input` shares its memory. One that does not is copied once,
+    /// into a buffer of its exact length.
     pub(crate) fn next(
         &mut self,
         input: &mut Bytes,
@@ -153,8 +154,8 @@ pub(crate) fn prefix(length: u32) -> [u8; PREFIX_BYTES] {
     [0, l0, l1, l2, l3]
 }
 
-/// Header block of the response: `:status: 200`, `content-type: application/grpc`, as literals that leave
-/// the client's table alone.
+/// Header block of the response: `:status: 200`, `content-type: application/grpc`, as literals that
+/// leave the client's table alone.
 pub(crate) const RESPONSE_HEADERS: &[u8] = b"\x88\x0f\x10\x10application/grpc";
 
 /// The header block that ends a stream, alone or after others.

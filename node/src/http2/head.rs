@@ -1,4 +1,5 @@
-//! What a request's header block says, and whether it may (RFC 9113 sections 8.2 and 8.3, and gRPC's own rules).
+//! What a request's header block says, and whether it may (RFC 9113 sections 8.2 and 8.3, and
+//! gRPC's own rules).
 
 use std::time::Duration;
 
@@ -32,8 +33,9 @@ impl RequestHead {
         self.timeout
     }
 
-    /// The first value of the header `name`, which is in lower case. Pseudo-headers, `te`, `content-type`,
-    /// `content-length` and `grpc-timeout` are not metadata. A `-bin` value is as it was sent, in base64.
+    /// The first value of the header `name`, which is in lower case. Pseudo-headers, `te`,
+    /// `content-type`, `content-length` and `grpc-timeout` are not metadata. A `-bin` value is as
+    /// it was sent, in base64.
     pub fn metadata(&self, name: &str) -> Option<&[u8]> {
         self.metadata.iter().find(|field| field.name() == name.as_bytes()).map(Field::value)
     }
@@ -88,7 +90,8 @@ impl Collector {
         }
     }
 
-    /// Takes the next field. After a fault it only looks away, since decoding goes on for the table's sake.
+    /// Takes the next field. After a fault it only looks away, since decoding goes on for the
+    /// table's sake.
     pub(crate) fn take(&mut self, field: &Field) {
         if self.fault.is_some() {
             return;

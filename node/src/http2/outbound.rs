@@ -9,7 +9,8 @@ use super::grpc::{self, PREFIX_BYTES};
 use super::rope::Rope;
 use super::streams::{Stream, StreamId};
 
-/// One gRPC message in pieces, so that a large body inside of it need not be copied to stand in one.
+/// One gRPC message in pieces, so that a large body inside of it need not be copied to stand in
+/// one.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Pieces<'a> {
     pub(crate) head: &'a [u8],
@@ -88,7 +89,8 @@ impl Outbound {
         self.rope.push(block);
     }
 
-    /// Sends a message in one frame if windows and limits allow and nothing is before it; else false.
+    /// Sends a message in one frame if windows and limits allow and nothing is before it; else
+    /// false.
     pub(crate) fn message_at_once(&mut self, stream: &mut Stream, message: Pieces<'_>) -> bool {
         let length = message.len() + PREFIX_BYTES;
         if stream.pending.is_some()

@@ -1,12 +1,13 @@
-//! Bytes waiting to go out: small pieces in one growing buffer, large ones by reference between them.
+//! Bytes waiting to go out: small pieces in one growing buffer, large ones by reference between
+//! them.
 
 use std::collections::VecDeque;
 use std::io::IoSlice;
 
 use bytes::{Buf, Bytes};
 
-/// A piece of at least this size is kept by reference; copying a smaller one costs less than its place in a
-/// vectored write does.
+/// A piece of at least this size is kept by reference; copying a smaller one costs less than its
+/// place in a vectored write does.
 const SPLICE_BYTES_MIN: usize = 4096;
 
 /// An emptied buffer larger than this is given back.
@@ -118,8 +119,8 @@ impl Rope {
         self.tidy();
     }
 
-    /// Gives up the part of the buffer that is gone, when that is cheap: at the end, or when it is the
-    /// larger part, so that each byte is moved at most once on average.
+    /// Gives up the part of the buffer that is gone, when that is cheap: at the end, or when it is
+    /// the larger part, so that each byte is moved at most once on average.
     fn tidy(&mut self) {
         if self.taken == self.buffer.len() && self.splices.is_empty() {
             self.buffer.clear();

@@ -11,7 +11,8 @@ use super::rope::Rope;
 
 /// A stream of one connection.
 ///
-/// Its number is never used again on the connection, so a handle kept for too long names nothing else.
+/// Its number is never used again on the connection, so a handle kept for too long names nothing
+/// else.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct StreamId {
     number: u32,
@@ -24,7 +25,8 @@ impl StreamId {
         self.number
     }
 
-    /// A small number that no other stream of the connection has until this one has ended: a place in a table.
+    /// A small number that no other stream of the connection has until this one has ended: a place
+    /// in a table.
     pub fn slot(self) -> usize {
         self.slot as usize
     }
@@ -62,7 +64,8 @@ pub(crate) struct Stream {
     pub(crate) headers_sent: bool,
     /// In the queue of those that may send.
     pub(crate) ready: bool,
-    /// Window towards the client, without the initial size, which the client may change for all streams.
+    /// Window towards the client, without the initial size, which the client may change for all
+    /// streams.
     pub(crate) send_credit: i64,
     /// Window of the client towards here, without the initial size.
     pub(crate) receive_credit: i64,

@@ -1,4 +1,5 @@
-//! The HTTP/2 connection against another implementation's client, over pipes that cut the bytes at will.
+//! The HTTP/2 connection against another implementation's client, over pipes that cut the bytes at
+//! will.
 
 use std::io::IoSlice;
 use std::sync::{Arc, Mutex};
@@ -15,8 +16,8 @@ use tokio::task::JoinSet;
 /// Answers one event.
 type Handler = Box<dyn FnMut(&mut Connection, Event) + Send>;
 
-/// Drives `connection` over `io` until one side closes. Reads and writes go on side by side, as a client may
-/// stop reading until it could write.
+/// Drives `connection` over `io` until one side closes. Reads and writes go on side by side, as a
+/// client may stop reading until it could write.
 async fn serve(
     io: impl AsyncRead + AsyncWrite + Unpin,
     connection: Arc<Mutex<Connection>>,

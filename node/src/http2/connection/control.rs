@@ -8,7 +8,8 @@ use super::super::limits::{FRAME_BYTES_MAX, WINDOW_MAX};
 use super::super::streams::Phase;
 use super::{Cause, Connection, Event, LEAVING_PING, Leaving};
 
-/// What a SETTINGS frame counts for among the frames that move nothing: it can make every stream be looked at.
+/// What a SETTINGS frame counts for among the frames that move nothing: it can make every stream be
+/// looked at.
 const SETTINGS_WEIGHT: u32 = 1000;
 
 impl Connection {
@@ -118,7 +119,8 @@ impl Connection {
                 self.out.frame_bytes_max = value as usize;
                 Ok(())
             }
-            // The size of its table, of its header list, of its pushes: nothing that is sent depends on them.
+            // The size of its table, of its header list, of its pushes: nothing that is sent
+            // depends on them.
             _ => Ok(()),
         }
     }

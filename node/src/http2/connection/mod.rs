@@ -21,29 +21,30 @@ use super::limits::Limits;
 use super::outbound::Outbound;
 use super::streams::{Phase, StreamId, Streams};
 
-/// What may wait for the socket beside data: headers, resets, acknowledgements. A client that makes more and
-/// reads none of it loses its connection.
+/// What may wait for the socket beside data: headers, resets, acknowledgements. A client that makes
+/// more and reads none of it loses its connection.
 const CONTROL_BYTES_MAX: usize = 1 << 20;
 
 /// Sent with the first GOAWAY; its acknowledgement shows that the client has seen that.
 const LEAVING_PING: [u8; 8] = *b"leaving?";
 
-/// The window of a connection, and of each stream until settings say otherwise (RFC 9113 section 6.9.2).
+/// The window of a connection, and of each stream until settings say otherwise (RFC 9113 section
+/// 6.9.2).
 const INITIAL_WINDOW: i64 = 65_535;
 
 /// What a client did.
 ///
 /// A stream's events are: one [`Opened`](Event::Opened), its messages, then
-/// [`HalfClosed`](Event::HalfClosed) or [`Ended`](Event::Ended) or first the one and then the other. `Ended`
-/// is the last. After an own `finish` or `reset` nothing more is heard of a stream.
+/// [`HalfClosed`](Event::HalfClosed) or [`Ended`](Event::Ended) or first the one and then the
+/// other. `Ended` is the last. After an own `finish` or `reset` nothing more is heard of a stream.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Event {
     Opened {
         stream: StreamId,
         head: Box<RequestHead>,
     },
-    /// One whole gRPC message, without the five bytes before it. It shares the memory of the bytes received
-    /// where it lies whole in them, so keeping a small one keeps a large buffer.
+    /// One whole gRPC message, without the five bytes before it. It shares the memory of the bytes
+    /// received where it lies whole in them, so keeping a small one keeps a large buffer.
     Message {
         stream: StreamId,
         message: Bytes,
@@ -77,7 +78,8 @@ pub enum Cause {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Leaving {
     No,
-    /// The client was told that it should open no further stream; those it had on the way are served.
+    /// The client was told that it should open no further stream; those it had on the way are
+    /// served.
     Announced,
     /// Streams after `last` are refused.
     Final {
@@ -87,12 +89,14 @@ enum Leaving {
 
 /// The server's side of one HTTP/2 connection that carries gRPC.
 ///
-/// It does no I/O. Whoever drives it repeats: read, [`receive`](Self::receive), take every event with
-/// [`poll_event`](Self::poll_event) and answer it, write what [`output`](Self::output_slices) holds.
+/// It does no I/O. Whoever drives it repeats: read, [`receive`](Self::receive), take every event
+/// with [`poll_event`](Self::poll_event) and answer it, write what [`output`](Self::output_slices)
+/// holds.
 ///
 /// The client's windows are obeyed: what may not be sent waits, counted, with its stream. Its own
-/// windows are given back as soon as data was received, in steps of half a window; but a stream on which more
-/// than a window's worth of answers waits gets nothing back until the client has taken them.
+/// windows are given back as soon as data was received, in steps of half a window; but a stream on
+/// which more than a window's worth of answers waits gets nothing back until the client has taken
+/// them.
 #[derive(Debug)]
 pub struct Connection {
     limits: Limits,
@@ -154,8 +158,9 @@ impl Connection {
 
     /// Takes what the socket gave, in any portions.
     ///
-    /// Take all events before the next call. After an error the events up to it can still be taken, the output ends in
-    /// a GOAWAY, and all streams are over without an event each: write the output and close.
+    /// Take all events before the next call. After an error the events up to it can still be taken,
+    /// the output ends in a GOAWAY, and all streams are over without an event each: write the
+    /// output and close.
     pub fn receive(&mut self, input: Bytes, now: Instant) -> Result<(), ConnectionError> {
         if let Some(error) = &self.failed {
             return Err(error.clone());
@@ -210,13 +215,14 @@ impl Connection {
         self.out.rope.slices(slices)
     }
 
-    /// How many bytes wait for the socket. While it is more than [`Limits::output_bytes_max`], do not read: the
-    /// client makes work and does not take the results.
+    /// How many bytes wait for the socket. While it is more than [`Limits::output_bytes_max`], do
+    /// not read: the client makes work and does not take the results.
     pub fn output_bytes(&self) -> usize {
         self.out.rope.len()
     }
 
-    /// Notes that the first `count` bytes of the output were written. Data that waited for room takes their place.
+    /// Notes that the first `count` bytes of the output were written. Data that waited for room
+    /// takes their place.
     pub fn wrote(&mut self, count: usize) {
         self.out.rope.advance(count);
         self.pump();
@@ -239,8 +245,8 @@ impl Connection {
 
     /// Asks the client to open no further stream; those that are open go on.
     ///
-    /// The first call announces it, and serves what the client had already sent. The client's answer makes it final;
-    /// so does a second call, for a client that does not answer.
+    /// The first call announces it, and serves what the client had already sent. The client's
+    /// answer makes it final; so does a second call, for a client that does not answer.
     pub fn go_away(&mut self) {
         if self.failed.is_some() {
             return;

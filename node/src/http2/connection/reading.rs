@@ -1,4 +1,5 @@
-//! From bytes to frames, however they are cut. Data is passed on as it comes; other frames are gathered whole.
+//! From bytes to frames, however they are cut. Data is passed on as it comes; other frames are
+//! gathered whole.
 
 use bytes::{Buf, Bytes};
 
@@ -245,7 +246,8 @@ impl Reading {
         bytes.first_chunk().copied().map(FrameHead::parse)
     }
 
-    /// The next `length` bytes when all are there; shares the input's memory when they came at once.
+    /// The next `length` bytes when all are there; shares the input's memory when they came at
+    /// once.
     fn gather(&mut self, input: &mut Bytes, length: usize) -> Option<Bytes> {
         if self.partial.is_empty() && length <= input.len() {
             return Some(input.split_to(length));

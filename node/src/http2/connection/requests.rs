@@ -10,8 +10,8 @@ use super::super::streams::{Phase, Stream, StreamId};
 use super::reading::Data;
 use super::{Cause, Connection, Event, Leaving};
 
-/// What a header list beyond its limit counts for among the frames that move nothing: it may have cost a
-/// thousand times its size to decode.
+/// What a header list beyond its limit counts for among the frames that move nothing: it may have
+/// cost a thousand times its size to decode.
 const LONG_LIST_WEIGHT: u32 = 100;
 
 impl Connection {
@@ -79,7 +79,8 @@ impl Connection {
         }
     }
 
-    /// Counts a DATA frame against the windows; the stream that its `data_bytes` are for, if it still takes any.
+    /// Counts a DATA frame against the windows; the stream that its `data_bytes` are for, if it
+    /// still takes any.
     pub(super) fn admit_data(
         &mut self,
         head: FrameHead,
@@ -125,7 +126,8 @@ impl Connection {
         Ok(None)
     }
 
-    /// Gives a stream's window back, in steps of half of it, unless the client leaves our answers lying.
+    /// Gives a stream's window back, in steps of half of it, unless the client leaves our answers
+    /// lying.
     pub(super) fn return_window(&mut self, stream: StreamId) {
         let window = self.limits.stream_window_bytes;
         let Some(found) = self.streams.get_mut(stream) else { return };
@@ -240,7 +242,8 @@ impl Connection {
         }
     }
 
-    /// Drops what a stream holds; the client may not speak of it any more, and its event is still to be taken.
+    /// Drops what a stream holds; the client may not speak of it any more, and its event is still
+    /// to be taken.
     pub(super) fn end_for_client(&mut self, stream: StreamId) {
         let Some(found) = self.streams.get_mut(stream) else { return };
         found.phase = Phase::Ended;

@@ -10,10 +10,11 @@ use super::super::streams::{Phase, StreamId};
 use super::Connection;
 
 impl Connection {
-    /// Sends one gRPC message: the bytes of `head`, the pieces of `payload` and the bytes of `tail`, end to end.
+    /// Sends one gRPC message: the bytes of `head`, the pieces of `payload` and the bytes of
+    /// `tail`, end to end.
     ///
-    /// Large pieces are kept by reference until they are written. What the client's windows do not yet allow
-    /// waits with the stream, up to a limit beyond which the stream is reset.
+    /// Large pieces are kept by reference until they are written. What the client's windows do not
+    /// yet allow waits with the stream, up to a limit beyond which the stream is reset.
     pub fn send_message(
         &mut self,
         stream: StreamId,
@@ -49,8 +50,9 @@ impl Connection {
         Ok(())
     }
 
-    /// Ends a stream with a status and, unless it is empty, a text that says why. Data that waits goes first. A
-    /// client that has not ended its request is asked to stop. Nothing happens if the stream has ended.
+    /// Ends a stream with a status and, unless it is empty, a text that says why. Data that waits
+    /// goes first. A client that has not ended its request is asked to stop. Nothing happens if the
+    /// stream has ended.
     pub fn finish(&mut self, stream: StreamId, status: Status, text: &str) {
         let Some(found) = self.streams.get_mut(stream) else { return };
         match found.phase {
@@ -92,7 +94,8 @@ impl Connection {
         self.streams.remove(stream);
     }
 
-    /// Lets the streams with waiting data send in turn, a frame each, as far as windows and room allow.
+    /// Lets the streams with waiting data send in turn, a frame each, as far as windows and room
+    /// allow.
     pub(super) fn pump(&mut self) {
         if self.failed.is_some() {
             return;

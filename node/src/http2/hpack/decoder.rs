@@ -7,11 +7,12 @@ use super::Field;
 use super::field::STATIC;
 use super::huffman;
 
-/// Size of the dynamic table, in bytes as RFC 7541 section 4.1 counts them. This is the protocol's initial
-/// value, so nothing has to be announced.
+/// Size of the dynamic table, in bytes as RFC 7541 section 4.1 counts them. This is the protocol's
+/// initial value, so nothing has to be announced.
 const TABLE_BYTES_MAX: usize = 4096;
 
-/// Literals that the peer does not want in the table (nghttp2 treats `:path` so) and sends again and again.
+/// Literals that the peer does not want in the table (nghttp2 treats `:path` so) and sends again
+/// and again.
 const RECENT_MAX: usize = 4;
 const RECENT_BYTES_MAX: usize = 1024;
 
@@ -59,8 +60,8 @@ enum Literal {
 impl Decoder {
     /// Decodes one whole block, giving each field to `take` in order.
     ///
-    /// A field may be as long as the table while the block names it by a byte, so `bytes_max` bounds what the
-    /// block stands for.
+    /// A field may be as long as the table while the block names it by a byte, so `bytes_max`
+    /// bounds what the block stands for.
     pub(crate) fn decode(
         &mut self,
         block: &[u8],

@@ -1,4 +1,5 @@
-//! One header field, checked when it is made, so that a field used again by its index costs no second look.
+//! One header field, checked when it is made, so that a field used again by its index costs no
+//! second look.
 
 use std::sync::LazyLock;
 
@@ -62,7 +63,8 @@ impl Field {
         self.kind
     }
 
-    /// What the field counts for in a table or a list: 32 bytes and its text (RFC 7541 section 4.1).
+    /// What the field counts for in a table or a list: 32 bytes and its text (RFC 7541 section
+    /// 4.1).
     pub(crate) fn weight(&self) -> usize {
         self.text.len() + 32
     }

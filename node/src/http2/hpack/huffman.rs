@@ -1,9 +1,9 @@
 //! The Huffman code of header strings (RFC 7541 section 5.2 and appendix B), decoding only.
 //!
-//! The code is canonical: within a length the codes count upwards in the order of their symbols, and a longer
-//! code begins where the shorter ones end. So the lengths alone say everything, and the tables are worked
-//! out from them at compile time. Codes of up to ten bits, which hold every letter and digit, take one
-//! look-up; longer ones are found by their length.
+//! The code is canonical: within a length the codes count upwards in the order of their symbols,
+//! and a longer code begins where the shorter ones end. So the lengths alone say everything, and
+//! the tables are worked out from them at compile time. Codes of up to ten bits, which hold every
+//! letter and digit, take one look-up; longer ones are found by their length.
 
 /// Length in bits of each byte's code; the last is the end-of-string symbol, which must not occur.
 const LENGTHS: [u8; 257] = [
@@ -30,7 +30,8 @@ const END_OF_STRING: u16 = 256;
 const LONGEST_BITS: usize = 30;
 const SHORT_BITS: u32 = 10;
 
-/// By the next ten bits: symbol in the low byte, code length above it; zero where the code is longer.
+/// By the next ten bits: symbol in the low byte, code length above it; zero where the code is
+/// longer.
 static SHORT: [u16; 1 << SHORT_BITS] = short_codes();
 static LONG: LongCodes = long_codes();
 
@@ -130,7 +131,8 @@ pub(super) fn decode(encoded: &[u8], out: &mut Vec<u8>) -> Option<()> {
     is_padding(window, held).then_some(())
 }
 
-/// The symbol at the top of `window` and the length of its code; `None` at the end-of-string symbol.
+/// The symbol at the top of `window` and the length of its code; `None` at the end-of-string
+/// symbol.
 fn next_symbol(window: u64) -> Option<(u16, u32)> {
     let top = usize::try_from(window >> (64 - SHORT_BITS)).ok()?;
     let entry = *SHORT.get(top)?;

@@ -5,7 +5,8 @@ use std::time::Duration;
 use super::super::super::hpack::HpackError;
 use super::*;
 
-/// Sends `frames` after the settings; the connection has to end with `code` and a text that has `part` in it.
+/// Sends `frames` after the settings; the connection has to end with `code` and a text that has
+/// `part` in it.
 #[track_caller]
 fn fatal(frames: &[Vec<u8>], code: ErrorCode, part: &str) {
     let mut pair = Pair::new(Limits::default());

@@ -1,4 +1,5 @@
-//! However the bytes are cut, the same is heard and said; and whatever the bytes are, nothing panics or grows.
+//! However the bytes are cut, the same is heard and said; and whatever the bytes are, nothing
+//! panics or grows.
 
 use proptest::prelude::*;
 
@@ -122,8 +123,8 @@ proptest! {
         prop_assert_eq!(outcome(&bytes, &every), outcome(&bytes, &[]));
     }
 
-    /// Damaged in a few places, a conversation ends in an error or goes on; it never panics, and what it leaves is
-    /// bounded by what came.
+    /// Damaged in a few places, a conversation ends in an error or goes on; it never panics, and
+    /// what it leaves is bounded by what came.
     #[test]
     fn a_damaged_conversation_is_survived(
         steps in steps(),
