@@ -44,6 +44,9 @@ pub fn read(page: &[u8], wanted: &Wanted) -> Page {
 #[derive(Clone, Debug)]
 struct Best<'p> {
     rank: usize,
+    /// Names adapters, where the reading is of those: it is kept, since a walk over the labels of
+    /// the best for every sample that follows would make a page of many slow to read.
+    names_adapters: bool,
     point: Point,
     labels: Labels<'p>,
 }
@@ -113,7 +116,9 @@ impl<'p, 'w> Pass<'p, 'w> {
                 continue;
             }
             let best = self.best.get_mut(usage.reading as usize)?;
-            let sample = Best { rank: usage.rank, point, labels: labels.clone() };
+            let names_adapters = usage.reading == Reading::Lora && names_adapters(&labels);
+            let labels = labels.clone();
+            let sample = Best { rank: usage.rank, names_adapters, point, labels };
             if best.as_ref().is_none_or(|best| supersedes(usage.reading, &sample, best)) {
                 *best = Some(sample);
             }
@@ -187,7 +192,7 @@ fn supersedes(reading: Reading, sample: &Best<'_>, best: &Best<'_>) -> bool {
     if reading != Reading::Lora {
         return best.point.timestamp < sample.point.timestamp;
     }
-    match (names_adapters(&best.labels), names_adapters(&sample.labels)) {
+    match (best.names_adapters, sample.names_adapters) {
         (false, true) => true,
         (true, false) => false,
         (true, true) | (false, false) => best.point.value < sample.point.value,
@@ -209,10 +214,15 @@ fn names_adapters(labels: &Labels<'_>) -> bool {
     named(LORA_RUNNING) || named(LORA_WAITING)
 }
 
+/// An engine holds some hundreds. More, from a page gone wrong, would make a sample of many times
+/// the page's size.
+const ADAPTERS_LISTED_MAX: usize = 4096;
+
 fn adapters(labels: &Labels<'_>) -> LoraAdapters {
     let list = |label| {
         let names = labels.value(label).unwrap_or_default();
-        names.split(',').map(str::trim).filter(|name| !name.is_empty()).map(str::to_owned).collect()
+        let names = names.split(',').map(str::trim).filter(|name| !name.is_empty());
+        names.take(ADAPTERS_LISTED_MAX).map(str::to_owned).collect()
     };
     LoraAdapters {
         running: list(LORA_RUNNING),

@@ -166,6 +166,19 @@ fn the_youngest_adapters_count_and_an_idle_sample_ranks_last() {
 }
 
 #[test]
+fn more_adapters_than_an_engine_can_hold_are_cut_and_cost_no_more_than_their_page() {
+    let names = "a,".repeat(1_000_000);
+    let mut page = format!("vllm:lora_requests_info{{running_lora_adapters=\"{names}\"}} 2\n");
+    for _ in 0..50_000 {
+        page += "vllm:lora_requests_info{running_lora_adapters=\"b\"} 1\n";
+    }
+    let begun = crate::clock::now();
+    assert_eq!(vllm(&page).load.lora.unwrap().running.len(), 4096);
+    // Walking the first line again for each of the others took minutes.
+    assert!(begun.elapsed() < std::time::Duration::from_secs(10));
+}
+
+#[test]
 fn a_cache_that_is_not_laid_out_is_unknown() {
     let page = vllm("vllm:cache_config_info{block_size=\"0\",num_gpu_blocks=\"None\"} 1\n");
     assert_eq!(page.load.cache_block_tokens, None);

@@ -20,6 +20,8 @@ struct Server {
     address: std::net::SocketAddr,
     waiting: Arc<AtomicU32>,
     silent: Arc<AtomicBool>,
+    /// Connections open at the moment; each holds a clone.
+    open: Arc<()>,
     _serving: JoinSet<()>,
 }
 
@@ -29,12 +31,15 @@ impl Server {
         let address = listener.local_addr().unwrap();
         let waiting = Arc::new(AtomicU32::new(waiting));
         let silent = Arc::new(AtomicBool::new(false));
+        let open = Arc::new(());
         let shared = (Arc::clone(&waiting), Arc::clone(&silent));
+        let counted = Arc::clone(&open);
         let mut serving = JoinSet::new();
         serving.spawn(async move {
             let mut connections = JoinSet::new();
             while let Ok((mut socket, _)) = listener.accept().await {
                 let (waiting, silent) = shared.clone();
+                let counted = Arc::clone(&counted);
                 connections.spawn(async move {
                     let mut request = [0; 4096];
                     while socket.read(&mut request).await.is_ok_and(|bytes| 0 < bytes) {
@@ -44,12 +49,21 @@ impl Server {
                         let waiting = waiting.load(Ordering::Relaxed);
                         let page = format!("vllm:num_requests_waiting {waiting}\n");
                         let head = format!("HTTP/1.1 200 OK\r\ncontent-length: {}\r\n", page.len());
-                        socket.write_all(format!("{head}\r\n{page}").as_bytes()).await.unwrap();
+                        let answer = format!("{head}\r\n{page}");
+                        if socket.write_all(answer.as_bytes()).await.is_err() {
+                            break;
+                        }
                     }
+                    drop(counted);
                 });
             }
         });
-        Self { address, waiting, silent, _serving: serving }
+        Self { address, waiting, silent, open, _serving: serving }
+    }
+
+    fn connections(&self) -> usize {
+        // One is the server's own, one its listener's.
+        Arc::strong_count(&self.open) - 2
     }
 
     fn says(&self, waiting: u32) {
@@ -86,6 +100,17 @@ fn settings(path: &Path) -> Settings {
 
 const PATIENCE: Duration = Duration::from_secs(20);
 
+#[track_caller]
+fn eventually(holds: impl Fn() -> bool) -> impl Future<Output = ()> {
+    let (asked_at, begun) = (std::panic::Location::caller(), clock::now());
+    async move {
+        while !holds() {
+            assert!(begun.elapsed() < PATIENCE, "not within {PATIENCE:?}: {asked_at}");
+            tokio::time::sleep(Duration::from_millis(2)).await;
+        }
+    }
+}
+
 impl Fixture {
     async fn new(servers: &[&Server]) -> Self {
         Self::with_file(|path| write(path, servers)).await
@@ -106,11 +131,7 @@ impl Fixture {
     }
 
     async fn eventually_queues(&self, expected: &[Option<u32>]) {
-        let begun: Instant = clock::now();
-        while self.queues() != expected {
-            assert!(begun.elapsed() < PATIENCE, "{:?}, not {expected:?}", self.queues());
-            tokio::time::sleep(Duration::from_millis(2)).await;
-        }
+        eventually(|| self.queues() == expected).await;
     }
 
     async fn child(&self, name: &str) -> ActorCell {
@@ -185,6 +206,7 @@ async fn an_edit_of_the_file_moves_the_scrapers_and_keeps_what_stays() {
     write(&fixture.path, &[]);
     std::fs::write(&fixture.path, "endpoints: []").unwrap();
     fixture.eventually_queues(&[]).await;
+    eventually(|| a.connections() + b.connections() == 0).await;
     fixture.tree.shutdown(PATIENCE).await;
 }
 
@@ -202,6 +224,7 @@ async fn each_child_that_is_killed_is_started_again_and_the_view_stays_readable(
         fixture.eventually_queues(&[Some(waiting)]).await;
         let counted = format!("convoy_actor_restarts_total{{actor=\"{child}\"}} 1");
         assert!(fixture.metrics().contains(&counted), "{}", fixture.metrics());
+        eventually(|| a.connections() == 1).await;
     }
     write(&fixture.path, &[&a, &b]);
     fixture.eventually_queues(&[Some(30), Some(2)]).await;
