@@ -67,6 +67,13 @@ pub struct Parameters {
     pub memberships_max: u64,
 }
 
+impl Parameters {
+    /// [`Parameters::memberships_max`], as far as an index can be that large.
+    pub fn memberships_bound(&self) -> u64 {
+        self.memberships_max.min(MEMBERSHIPS_MAX)
+    }
+}
+
 /// One change of an index.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Command {
@@ -171,6 +178,9 @@ pub enum Refusal {
     #[error("a bound was lowered, and eviction has not caught up yet")]
     Shrinking,
 }
+
+/// The most (block, endpoint) pairs of an index, whatever its parameters say.
+pub const MEMBERSHIPS_MAX: u64 = 60_000_000;
 
 /// The most endpoints of an index.
 pub const ENDPOINTS_MAX: usize = 4096;

@@ -9,7 +9,7 @@ mod siphash;
 
 use std::{fmt, num::NonZeroU64};
 
-use siphash::prf;
+pub(crate) use siphash::prf;
 use xxhash_rust::xxh3::xxh3_64_with_secret;
 
 /// The most blocks a chain has. Text beyond them is not hashed.

@@ -1,14 +1,41 @@
 //! The index: one writer applies commands, any number of readers ask for depths.
 
-use std::sync::{Arc, PoisonError, RwLock};
+mod apply;
 
-use crate::{
-    BlockHash, CHAIN_BLOCKS_MAX, Command, Endpoint, EndpointSlot, Outcome, Parameters, model::Model,
+mod hold;
+
+mod evict;
+
+mod digest;
+
+mod lookup;
+
+mod heap;
+
+mod store;
+
+mod table;
+
+mod pool;
+
+mod view;
+
+use std::{
+    collections::{BTreeMap, BTreeSet, VecDeque},
+    net::SocketAddr,
+    sync::Arc,
 };
 
-/// Tells whether two indexes hold the same: holdings, stamps, sequences and parameters.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct Digest(pub u64);
+pub use digest::Digest;
+use heap::{Heap, Leaves};
+pub use lookup::IndexReader;
+use store::{Place, Store};
+use view::RunId;
+
+use crate::{
+    BlockHash, Command, Endpoint, EndpointSlot, Origin, Outcome, Parameters, Sequence, Stamp,
+    sync::Ordering,
+};
 
 /// How much an index holds.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -16,9 +43,11 @@ pub struct Statistics {
     pub endpoints: u64,
     /// (block, endpoint) pairs held.
     pub memberships: u64,
-    /// Distinct blocks held by any endpoint.
+    /// Distinct blocks stored. Counts what endpoints that left held, until it is reclaimed.
     pub blocks: u64,
-    /// Memory of the index, everything counted.
+    /// Stretches of blocks without a branch.
+    pub runs: u64,
+    /// Memory, everything counted: what is held, free room, tables and heaps.
     pub bytes: u64,
     /// Memberships evicted since this index was made.
     pub evicted: u64,
@@ -30,76 +59,165 @@ pub struct Statistics {
 /// and have equal [`Digest`]s.
 #[derive(Debug)]
 pub struct Index {
-    shared: Arc<RwLock<Model>>,
+    parameters: Parameters,
+    store: Store,
+    slots: Vec<SlotState>,
+    /// Which slot each endpoint of the pool has, in the order of eviction.
+    live: BTreeMap<SocketAddr, u32>,
+    /// Endpoints that hold more than their capacity.
+    over: BTreeSet<SocketAddr>,
+    origins: BTreeMap<Origin, Sequence>,
+    memberships: u64,
+    evicted: u64,
+    /// Slots whose endpoint is gone and whose holdings wait to be reclaimed.
+    gone: VecDeque<u32>,
+    /// Slots without holdings that somebody may still name, the longest unused first.
+    idle: VecDeque<u32>,
+    /// Slots without holdings that nobody names.
+    free: BTreeSet<u32>,
+    scratch: hold::Scratch,
+}
+
+/// What the writer knows of a slot.
+#[derive(Debug)]
+struct SlotState {
+    endpoint: Endpoint,
+    capacity_blocks: u32,
+    memberships: u64,
+    /// The sum of the digests of its marks.
+    marks: u64,
+    /// Its leaves, each with a stamp.
+    heap: Heap,
+    /// Stamps of blocks that end a chain that was used, and are no leaves.
+    pending: BTreeMap<BlockHash, Stamp>,
+}
+
+impl SlotState {
+    fn new(endpoint: Endpoint, capacity_blocks: u32) -> Self {
+        let (heap, pending) = (Heap::default(), BTreeMap::new());
+        Self { endpoint, capacity_blocks, memberships: 0, marks: 0, heap, pending }
+    }
+
+    fn over_capacity(&self) -> bool {
+        u64::from(self.capacity_blocks) < self.memberships
+    }
 }
 
 impl Index {
     pub fn new(parameters: Parameters) -> Self {
-        Self { shared: Arc::new(RwLock::new(Model::new(parameters))) }
+        Self {
+            parameters,
+            store: Store::new(),
+            slots: Vec::new(),
+            live: BTreeMap::new(),
+            over: BTreeSet::new(),
+            origins: BTreeMap::new(),
+            memberships: 0,
+            evicted: 0,
+            gone: VecDeque::new(),
+            idle: VecDeque::new(),
+            free: BTreeSet::new(),
+            scratch: hold::Scratch::default(),
+        }
     }
 
     /// Carries out one command, or refuses it. Total.
+    ///
+    /// The work is bounded by the blocks in the command and on its chain, by those evicted for
+    /// them, and by constants: [`crate::CATCH_UP_BLOCKS_MAX`] for bounds that were lowered.
     pub fn apply(&mut self, command: &Command) -> Outcome {
-        self.shared.write().unwrap_or_else(PoisonError::into_inner).apply(command)
+        let result = self.carry_out(command);
+        self.catch_up();
+        self.reclaim_some(result);
+        self.publish_counts();
+        result.unwrap_or_else(Outcome::Refused)
     }
 
     /// A handle for queries from any thread.
     pub fn reader(&self) -> IndexReader {
-        IndexReader { shared: Arc::clone(&self.shared) }
+        IndexReader::new(Arc::clone(self.store.shared()))
     }
 
-    pub fn parameters(&self) -> Parameters {
-        self.shared.read().unwrap_or_else(PoisonError::into_inner).parameters().clone()
+    pub fn parameters(&self) -> &Parameters {
+        &self.parameters
     }
 
     /// Where `endpoint` is counted; `None` unless it has joined, in this incarnation.
     pub fn slot(&self, endpoint: &Endpoint) -> Option<EndpointSlot> {
-        self.shared.read().unwrap_or_else(PoisonError::into_inner).slot(endpoint)
+        self.live_slot(endpoint).ok().map(EndpointSlot)
     }
 
-    /// The digest of everything replicas agree on.
-    pub fn digest(&self) -> Digest {
-        Digest(self.shared.read().unwrap_or_else(PoisonError::into_inner).digest())
+    /// The endpoints of the pool, with their slots and capacities in blocks.
+    pub fn endpoints(&self) -> impl Iterator<Item = (Endpoint, EndpointSlot, u32)> {
+        self.live.values().filter_map(|&slot| {
+            let state = self.slots.get(slot as usize)?;
+            Some((state.endpoint, EndpointSlot(slot), state.capacity_blocks))
+        })
     }
-}
 
-/// Asks an index, from any thread, while its writer applies.
-#[derive(Clone, Debug)]
-pub struct IndexReader {
-    shared: Arc<RwLock<Model>>,
-}
-
-impl IndexReader {
-    /// Writes how many blocks of `chain`, from the first on, each endpoint holds.
+    /// Says that nobody names this slot any more, if its endpoint is gone.
     ///
-    /// `depths` is indexed by [`EndpointSlot`] and overwritten whole; slots beyond its end are
-    /// left out, so give it at least [`IndexReader::slots`] elements. Answers how many blocks of
-    /// `chain` any endpoint holds. Allocates nothing.
-    pub fn depths(&self, chain: &[BlockHash], depths: &mut [u32]) -> u32 {
-        let known =
-            self.shared.read().unwrap_or_else(PoisonError::into_inner).depths(clamp(chain), depths);
-        u32::try_from(known).unwrap_or(u32::MAX)
+    /// Call it when the last view that lists the endpoint is dropped: until then a reader could
+    /// take another endpoint's depth for its own. A slot that is never released is given out
+    /// again only when all 65,536 are used up.
+    pub fn release(&mut self, slot: EndpointSlot) {
+        if let Some(at) = self.idle.iter().position(|&idle| idle == slot.0) {
+            self.idle.remove(at);
+            self.free.insert(slot.0);
+        }
     }
 
-    /// How many blocks of `chain`, from the first on, any endpoint holds.
-    pub fn known_depth(&self, chain: &[BlockHash]) -> u32 {
-        let known =
-            self.shared.read().unwrap_or_else(PoisonError::into_inner).known_depth(clamp(chain));
-        u32::try_from(known).unwrap_or(u32::MAX)
+    fn slot_state(&self, slot: u32) -> &SlotState {
+        self.slots.get(slot as usize).expect("slots come from take_slot")
     }
 
-    /// One more than the highest slot given out: the length that a buffer for depths needs.
-    pub fn slots(&self) -> usize {
-        self.shared.read().unwrap_or_else(PoisonError::into_inner).slots()
+    /// A slot's state, and the store for its heap to look into.
+    fn slot_and_leaves(&mut self, slot: u32) -> (&mut SlotState, SlotLeaves<'_>) {
+        let Self { slots, store, .. } = self;
+        let state = slots.get_mut(slot as usize).expect("slots come from take_slot");
+        (state, SlotLeaves { store, slot })
     }
 
-    pub fn statistics(&self) -> Statistics {
-        let model = self.shared.read().unwrap_or_else(PoisonError::into_inner);
-        let (memberships, blocks) = (model.memberships(), model.blocks());
-        Statistics { endpoints: 0, memberships, blocks, bytes: 0, evicted: 0 }
+    fn publish_counts(&self) {
+        let counts = &self.store.shared().counts;
+        let all = [
+            (&counts.endpoints, self.live.len() as u64),
+            (&counts.memberships, self.memberships),
+            (&counts.blocks, self.store.blocks()),
+            (&counts.runs, self.store.runs()),
+            (&counts.evicted, self.evicted),
+            (&counts.bytes, self.store.bytes() as u64),
+        ];
+        for (count, value) in all {
+            count.store(value, Ordering::Relaxed);
+        }
+    }
+
+    /// Memory, everything counted.
+    pub fn bytes(&self) -> usize {
+        let slots = self.slots.iter().map(|state| {
+            // A map's node is at worst half full.
+            let pending = state.pending.len() * 2 * size_of::<(BlockHash, Stamp)>();
+            state.heap.bytes() + pending
+        });
+        self.store.bytes() + self.slots.capacity() * size_of::<SlotState>() + slots.sum::<usize>()
     }
 }
 
-fn clamp(chain: &[BlockHash]) -> &[BlockHash] {
-    chain.get(..CHAIN_BLOCKS_MAX).unwrap_or(chain)
+/// Where the leaves of one slot are kept.
+struct SlotLeaves<'index> {
+    store: &'index Store,
+    slot: u32,
+}
+
+impl Leaves for SlotLeaves<'_> {
+    fn name(&self, run: RunId) -> BlockHash {
+        let index = self.store.find_holder(run, self.slot).expect("a leaf has a holder");
+        self.store.name(run, self.store.holder(run, index).0.len)
+    }
+
+    fn moved(&mut self, run: RunId, at: u32) {
+        let index = self.store.find_holder(run, self.slot).expect("a leaf has a holder");
+        self.store.set_place(run, index, Place::Leaf(at));
+    }
 }

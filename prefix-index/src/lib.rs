@@ -8,6 +8,8 @@
 //!
 //! No clock, no randomness, no file and no socket: time and commands are passed in.
 
+mod sync;
+
 mod hash;
 
 mod command;
@@ -16,11 +18,9 @@ mod index;
 
 mod overlay;
 
-mod model;
-
 pub use command::{
     CATCH_UP_BLOCKS_MAX, Command, ENDPOINTS_MAX, Endpoint, EndpointSlot, Held, Incarnation,
-    ORIGINS_MAX, Origin, Outcome, Parameters, Refusal, Sequence, Stamp, Touched,
+    MEMBERSHIPS_MAX, ORIGINS_MAX, Origin, Outcome, Parameters, Refusal, Sequence, Stamp, Touched,
 };
 pub use hash::{
     BLOCK_BYTES_DEFAULT, BlockHash, CHAIN_BLOCKS_MAX, ChainBuilder, HashParams, HashParamsError,

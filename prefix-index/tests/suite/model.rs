@@ -3,7 +3,6 @@
 //! It says what every command means. The index proper must answer the same, always.
 
 #![allow(
-    unreachable_pub,
     clippy::indexing_slicing,
     clippy::cast_possible_truncation,
     reason = "short and obvious comes first here"
@@ -15,14 +14,14 @@ use std::{
     net::SocketAddr,
 };
 
-use crate::{
+use convoy_prefix_index::{
     BlockHash, CATCH_UP_BLOCKS_MAX, CHAIN_BLOCKS_MAX, Command, ENDPOINTS_MAX, Endpoint,
     EndpointSlot, Held, Incarnation, ORIGINS_MAX, Origin, Outcome, Parameters, Refusal, Sequence,
     Stamp, Touched,
 };
 
 #[derive(Clone, Debug)]
-pub struct Model {
+pub(crate) struct Model {
     parameters: Parameters,
     endpoints: BTreeMap<SocketAddr, EndpointState>,
     /// Every block that an endpoint holds.
@@ -87,7 +86,7 @@ impl EndpointState {
 }
 
 impl Model {
-    pub fn new(parameters: Parameters) -> Self {
+    pub(crate) fn new(parameters: Parameters) -> Self {
         Self {
             parameters,
             endpoints: BTreeMap::new(),
@@ -97,7 +96,7 @@ impl Model {
         }
     }
 
-    pub fn apply(&mut self, command: &Command) -> Outcome {
+    pub(crate) fn apply(&mut self, command: &Command) -> Outcome {
         let result = match command {
             Command::Joined { endpoint, replaces, capacity_blocks } => {
                 self.join(*endpoint, *replaces, *capacity_blocks)
@@ -121,21 +120,17 @@ impl Model {
         result.unwrap_or_else(Outcome::Refused)
     }
 
-    pub fn parameters(&self) -> &Parameters {
-        &self.parameters
-    }
-
-    pub fn slot(&self, endpoint: &Endpoint) -> Option<EndpointSlot> {
+    pub(crate) fn slot(&self, endpoint: &Endpoint) -> Option<EndpointSlot> {
         let state = self.endpoints.get(&endpoint.address())?;
         (state.incarnation == endpoint.incarnation()).then_some(state.slot)
     }
 
-    pub fn slots(&self) -> usize {
+    pub(crate) fn slots(&self) -> usize {
         self.slots_used as usize
     }
 
     /// Blocks of `chain` that each endpoint holds.
-    pub fn depths(&self, chain: &[BlockHash], depths: &mut [u32]) -> usize {
+    pub(crate) fn depths(&self, chain: &[BlockHash], depths: &mut [u32]) -> usize {
         depths.fill(0);
         for state in self.endpoints.values() {
             let held = chain.iter().take_while(|block| state.holdings.contains_key(block)).count();
@@ -146,19 +141,15 @@ impl Model {
         self.known_depth(chain)
     }
 
-    pub fn known_depth(&self, chain: &[BlockHash]) -> usize {
+    pub(crate) fn known_depth(&self, chain: &[BlockHash]) -> usize {
         chain.iter().take_while(|block| self.blocks.contains_key(block)).count()
     }
 
-    pub fn memberships(&self) -> u64 {
+    pub(crate) fn memberships(&self) -> u64 {
         self.endpoints.values().map(|state| state.holdings.len() as u64).sum()
     }
 
-    pub fn blocks(&self) -> u64 {
-        self.blocks.len() as u64
-    }
-
-    pub fn endpoint_digest(&self, endpoint: &Endpoint) -> Option<u64> {
+    pub(crate) fn endpoint_digest(&self, endpoint: &Endpoint) -> Option<u64> {
         let state = self.endpoints.get(&endpoint.address())?;
         let marks = state
             .holdings
@@ -177,7 +168,7 @@ impl Model {
         Some(fold(&[a, b, c, state.incarnation.0, capacity, state.holdings.len() as u64, marks]))
     }
 
-    pub fn digest(&self) -> u64 {
+    pub(crate) fn digest(&self) -> u64 {
         let hash = &self.parameters.hash;
         let mut words = vec![
             u64::from(hash.version().number()) << 32 | u64::from(hash.block_bytes()),
@@ -338,7 +329,7 @@ impl Model {
         self.check_consistent(held)?;
         path.extend(&held.hashes);
 
-        let memberships_max = self.parameters.memberships_max;
+        let memberships_max = self.parameters.memberships_bound();
         let state = self.find(&held.endpoint)?;
         let limit = u64::from(state.capacity_blocks).min(memberships_max);
         let cut = limit < path.len() as u64;
@@ -380,7 +371,7 @@ impl Model {
         {
             self.evict(address, victim);
         }
-        while self.parameters.memberships_max < self.memberships() + added
+        while self.parameters.memberships_bound() < self.memberships() + added
             && let Some((owner, victim)) = self.victim_of_all(Some(address), pinned)
         {
             self.evict(owner, victim);
@@ -440,7 +431,7 @@ impl Model {
     }
 
     fn shrinking(&self) -> bool {
-        self.parameters.memberships_max < self.memberships()
+        self.parameters.memberships_bound() < self.memberships()
             || self.endpoints.values().any(EndpointState::over_capacity)
     }
 
@@ -450,7 +441,7 @@ impl Model {
             let over = self.endpoints.iter().find(|(_, state)| state.over_capacity());
             let victim = match over {
                 Some((address, state)) => state.victim(None).map(|(_, block)| (*address, block)),
-                None if self.parameters.memberships_max < self.memberships() => {
+                None if self.parameters.memberships_bound() < self.memberships() => {
                     self.victim_of_all(None, None)
                 }
                 None => return,

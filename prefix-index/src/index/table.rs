@@ -1,0 +1,153 @@
+//! Where a block is: an open-addressed hash table that grows and shrinks a segment at a time.
+//!
+//! A slot holds a block's place and four bits of its hash; the hash itself is in the cell. Slots
+//! come in lines of one cache line, lines in segments of 1,024 slots, and a directory tells the
+//! segment of a hash by its first bits (extendible hashing: Fagin et al., 1979). A full segment
+//! becomes two, two empty ones become one; no step moves more than 1,024 entries.
+//!
+//! Hashes are spread over the directory unevenly on purpose, with a density that falls by half
+//! from one end to the other. So segments fill up one after another and not all at once, and the
+//! table is about 65 % full at any size (spiral storage: Martin, 1979).
+
+mod arenas;
+
+mod writer;
+
+pub(super) use arenas::Arenas;
+pub(super) use writer::Table;
+
+use super::view::{CellId, SEGMENT_LINES, View};
+use crate::{BlockHash, sync::Ordering};
+
+/// A block's place: its cell and, in the last two bits, 1 to 3, its place in the cell.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Position(u32);
+
+const POSITION_BITS: u32 = 28;
+
+impl Position {
+    pub(super) fn new(cell: CellId, at: usize) -> Self {
+        debug_assert!(cell < 1 << (POSITION_BITS - 2), "cell {cell} has a place in a slot");
+        #[expect(clippy::cast_possible_truncation, reason = "at most 3")]
+        Self(cell << 2 | (at as u32 + 1))
+    }
+
+    pub(super) fn cell(self) -> CellId {
+        self.0 >> 2
+    }
+
+    /// The index of the block in its cell.
+    pub(super) fn at(self) -> usize {
+        (self.0 as usize & 3).wrapping_sub(1)
+    }
+}
+
+/// Where to look for a hash.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Home {
+    /// Decides the segment: the directory's index is its first bits.
+    prefix: u32,
+    line: usize,
+    tag: u32,
+}
+
+impl Home {
+    #[inline]
+    #[expect(clippy::cast_possible_truncation, reason = "takes bits apart")]
+    pub(super) fn of(hash: BlockHash) -> Self {
+        let mixed = mix(hash.get());
+        let tag = (mixed >> 8) as u32 & 15;
+        Self { prefix: skew((mixed >> 32) as u32), line: mixed as usize % SEGMENT_LINES, tag }
+    }
+
+    #[inline]
+    fn directory_index(self, directory: usize) -> usize {
+        ((u64::from(self.prefix) * directory as u64) >> 32) as usize
+    }
+}
+
+/// A bijection that spreads hashes which are not random, as tests use them.
+///
+/// Source: the finalizer of `SplitMix64`, Steele et al., 2014.
+#[inline]
+fn mix(hash: u64) -> u64 {
+    let hash = (hash ^ hash >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    let hash = (hash ^ hash >> 27).wrapping_mul(0x94d0_49bb_1331_11eb);
+    hash ^ hash >> 31
+}
+
+/// Maps 32 bits to 32 bits, rising: `2^x - 1` for `x` from 0 to 1, nearly.
+#[inline]
+fn skew(uniform: u32) -> u32 {
+    let x = u64::from(uniform);
+    ((x * (0xa800_0000 + ((x * 0x5800_0000) >> 32))) >> 32) as u32
+}
+
+/// Directory entries: this bit says that the segment has overflowed, the rest is its number.
+const OVERFLOWED: u32 = 1 << 31;
+
+impl View {
+    /// Where the block of this name is.
+    #[inline]
+    pub(super) fn find(&self, hash: BlockHash) -> Option<Position> {
+        self.find_at(hash, Home::of(hash))
+    }
+
+    #[inline]
+    pub(super) fn find_at(&self, hash: BlockHash, home: Home) -> Option<Position> {
+        let entry = self.directory.get(home.directory_index(self.directory.len()))?;
+        let entry = entry.load(Ordering::Acquire);
+        let segment = entry & !OVERFLOWED;
+        let found = self.find_in(segment, hash, home);
+        if found.is_none() && entry & OVERFLOWED != 0 {
+            return self.find_in_overflow(segment, hash, home);
+        }
+        found
+    }
+
+    #[inline]
+    fn find_in(&self, segment: u32, hash: BlockHash, home: Home) -> Option<Position> {
+        let segment = self.segments.get(segment)?;
+        for step in 0..SEGMENT_LINES {
+            let line = segment.lines.get((home.line + step) % SEGMENT_LINES)?;
+            let mut full = true;
+            for slot in &line.0 {
+                let slot = slot.load(Ordering::Acquire);
+                full &= slot != 0;
+                if slot >> POSITION_BITS == home.tag && slot != 0 {
+                    let position = Position(slot & ((1 << POSITION_BITS) - 1));
+                    if self.holds(position, hash) {
+                        return Some(position);
+                    }
+                }
+            }
+            if !full {
+                return None;
+            }
+        }
+        None
+    }
+
+    #[cold]
+    fn find_in_overflow(&self, first: u32, hash: BlockHash, home: Home) -> Option<Position> {
+        let mut segment = first;
+        // No chain of segments is longer than the table; a reader of a changing one gives up.
+        for _ in 0..self.segments.chunks() * 64 {
+            segment = self.overflows.get(segment)?.load(Ordering::Acquire);
+            if segment == 0 {
+                return None;
+            }
+            if let Some(found) = self.find_in(segment, hash, home) {
+                return Some(found);
+            }
+        }
+        None
+    }
+
+    /// True while the block at `position` has this name.
+    #[inline]
+    pub(super) fn holds(&self, position: Position, hash: BlockHash) -> bool {
+        let block = self.cells.get(position.cell()).and_then(|cell| cell.blocks.get(position.at()));
+        block.is_some_and(|block| block.load(Ordering::Acquire) == hash.get())
+    }
+}
