@@ -15,6 +15,8 @@ use std::{
 
 use convoy_node::{
     clock,
+    config::MetricsReading,
+    endpoints::{Member, PublishedView},
     plugins::{FileDiscovery, MetricsExtractor, MetricsSource},
     scrape::{self, Limits, Wanted},
     supervision::{self, Settings},
@@ -108,19 +110,22 @@ async fn measure_scraping(servers: &Servers) -> Outcome<f64> {
     let settings = Settings {
         pool: "bench".to_owned(),
         discovery: FileDiscovery { path: file.path().to_owned(), watch: true },
-        source: MetricsSource::default(),
-        extractor: MetricsExtractor::default(),
+        metrics: Some(MetricsReading {
+            source: MetricsSource::default(),
+            extractor: MetricsExtractor::default(),
+        }),
         refresh_interval: INTERVAL,
         limits: Limits::default(),
         load_age_max: Duration::from_secs(2),
     };
-    let tree = supervision::start(settings, &mut Registry::default()).await?;
+    let view = PublishedView::new();
+    let tree = supervision::start(settings, view, Vec::new(), &mut Registry::default()).await?;
     tokio::time::sleep(Duration::from_secs(1)).await;
     let (begun, before) = (clock::now(), cpu_seconds()?);
     tokio::time::sleep(MEASURED).await;
     let used = (cpu_seconds()? - before) / begun.elapsed().as_secs_f64();
     let view = tree.view().load_full();
-    let is_heard = |member: &convoy_node::endpoints::Member| {
+    let is_heard = |member: &Member| {
         member.load(clock::now(), 2 * INTERVAL).is_some_and(|load| load.waiting_requests.is_some())
     };
     if !view.members.iter().all(is_heard) || view.members.len() != servers.ports.len() {
