@@ -28,7 +28,7 @@ pub(super) use standin::Medium;
 /// Pieces of prompt kept for one request. A message has two, for its role and its text, and one
 /// more for each further part; a list of prompts has one for each. What comes after is not part of
 /// the canonical text: such a prompt matches by its beginning. Bounds the memory of a request made
-/// of tiny messages to 512 KiB.
+/// of tiny messages to 384 KiB.
 pub const PIECES_MAX: usize = 16_384;
 
 /// What a span of the body contributes.
@@ -45,7 +45,34 @@ pub(super) enum Form {
     /// The inside of a string that is or names a picture, film or recording.
     Medium(Medium),
     /// A fixed text; the span is empty.
-    Fixed(&'static str),
+    Fixed(Seam),
+}
+
+/// Texts that stand around those of the body.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Seam {
+    /// The place of a role that is not known yet.
+    Empty,
+    ListStart,
+    ListNext,
+    ListEnd,
+    Instructions,
+    Tools,
+    Input,
+}
+
+impl Seam {
+    fn text(self) -> &'static str {
+        match self {
+            Self::Empty => "",
+            Self::ListStart => "[",
+            Self::ListNext => "},",
+            Self::ListEnd => "}]",
+            Self::Instructions => "{\"instructions\":",
+            Self::Tools => "{\"tools\":",
+            Self::Input => "{\"input\":",
+        }
+    }
 }
 
 /// One run of the canonical text.
@@ -64,8 +91,8 @@ impl Piece {
         Self { form: Form::Json, span }
     }
 
-    pub(super) fn fixed(text: &'static str) -> Self {
-        Self { form: Form::Fixed(text), span: Span::default() }
+    pub(super) fn fixed(seam: Seam) -> Self {
+        Self { form: Form::Fixed(seam), span: Span::default() }
     }
 }
 
@@ -130,7 +157,7 @@ impl Piece {
                 });
                 standin.finish(sink)
             }
-            Form::Fixed(text) => sink(text.as_bytes()),
+            Form::Fixed(seam) => sink(seam.text().as_bytes()),
         }
     }
 }

@@ -5,7 +5,7 @@ use super::{
     names::{Key, Name},
 };
 use crate::openai::{
-    canonical::{Form, Medium, Piece},
+    canonical::{Form, Medium, Piece, Seam},
     json::{Kind, Span, Token},
 };
 
@@ -74,7 +74,7 @@ impl Gatherer {
         }
         self.chat.start = self.pieces.kept.len();
         self.chat.role = None;
-        self.pieces.push(Piece::fixed(""));
+        self.pieces.push(Piece::fixed(Seam::Empty));
         Interest::Enter(Place::Message)
     }
 

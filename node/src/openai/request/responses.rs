@@ -5,7 +5,7 @@ use super::{
     names::Name,
 };
 use crate::openai::{
-    canonical::Piece,
+    canonical::{Piece, Seam},
     json::{Kind, Token},
 };
 
@@ -27,18 +27,18 @@ impl Gatherer {
     /// Puts the three, which may come in any order, into that of the text.
     pub(super) fn assemble_response(&mut self) {
         let parts = [
-            ("{\"instructions\":", self.instructions),
-            ("{\"tools\":", self.tools),
-            ("{\"input\":", self.input),
+            (Seam::Instructions, self.instructions),
+            (Seam::Tools, self.tools),
+            (Seam::Input, self.input),
         ];
-        let mut seam = "[";
+        let mut seam = Seam::ListStart;
         for (label, span) in parts {
             if let Some(span) = span {
                 let pieces = [Piece::fixed(seam), Piece::fixed(label), Piece::json(span)];
                 self.pieces.kept.extend(pieces);
-                seam = "},";
+                seam = Seam::ListNext;
             }
         }
-        self.pieces.kept.push(Piece::fixed("}]"));
+        self.pieces.kept.push(Piece::fixed(Seam::ListEnd));
     }
 }

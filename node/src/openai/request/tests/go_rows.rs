@@ -1,5 +1,5 @@
-//! Bodies that Go's decoder refuses, with its words: made by running `json.Unmarshal` of Go 1.26
-//! into a `map[string]any` over the bodies.
+//! Bodies that Go's decoder refuses, with its words. Go 1.26 said them; to ask it again, print
+//! `json.Unmarshal(body, &map[string]any{})`.
 
 /// A body, and the text of the error.
 #[rustfmt::skip]

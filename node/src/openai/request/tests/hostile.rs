@@ -1,7 +1,7 @@
 //! Bodies made to hurt.
 
 use super::*;
-use crate::openai::PIECES_MAX;
+use crate::openai::{PIECES_MAX, canonical::Piece};
 
 #[test]
 fn ten_thousand_levels_are_read_and_one_more_is_refused() {
@@ -47,6 +47,11 @@ fn a_million_messages_keep_a_bounded_number_of_pieces() {
     let body = format!(r#"{{"messages":[{}{{}}]}}"#, r#"{"content":"x"},"#.repeat(1_000_000));
     let request = scan(Api::Chat, body.as_bytes()).expect("accepted");
     assert!(request.prompts.pieces.len() <= PIECES_MAX);
+}
+
+#[test]
+fn the_pieces_of_a_request_fit_384_kib() {
+    assert_eq!(PIECES_MAX * size_of::<Piece>(), 384 * 1024);
 }
 
 #[test]

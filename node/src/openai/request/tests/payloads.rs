@@ -75,6 +75,8 @@ fn a_chat_needs_messages() {
         &[
             r#"{"messages":[{"role":"user","content":"x"}]}"#,
             r#"{"messages":[{}]}"#,
+            r#"{"MESSAGES":[{}]}"#,
+            r#"{"me\u017fſages":[{}]}"#,
             r#"{"messages":[null]}"#,
             r#"{"messages":[{"role":"assistant","content":null,"tool_calls":[{"id":"1"}]}]}"#,
             r#"{"messages":[{"role":"tool","content":"x","tool_call_id":"1"}]}"#,
