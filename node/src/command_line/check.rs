@@ -66,7 +66,6 @@ pub(super) fn check(
         response_observation: written.response_observation,
         emit_endpoint_scores: written.emit_endpoint_scores,
         respect_subset: !written.disable_endpoint_subset_filter,
-        stream_metrics: written.enable_grpc_stream_metrics,
         notices,
     })
 }
@@ -139,7 +138,6 @@ fn scraping(
     Ok(Scraping {
         interval,
         load_age_max: written.metrics_staleness_threshold,
-        pool_metrics_interval: written.refresh_prometheus_metrics_interval,
         overrides: overrides(written, given)?,
     })
 }

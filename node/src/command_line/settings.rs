@@ -24,8 +24,6 @@ pub struct Settings {
     pub emit_endpoint_scores: bool,
     /// Picks only in the subset that a gateway allows.
     pub respect_subset: bool,
-    /// Counts streams in metrics of their own.
-    pub stream_metrics: bool,
     /// What the operator should be told once, at the start.
     pub notices: Vec<String>,
 }
@@ -102,8 +100,6 @@ pub struct Scraping {
     pub interval: Duration,
     /// A load older than this is unknown.
     pub load_age_max: Duration,
-    /// Between two counts of what the pool's own metrics tell.
-    pub pool_metrics_interval: Duration,
     pub overrides: Overrides,
 }
 

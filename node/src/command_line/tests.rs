@@ -112,7 +112,6 @@ fn without_arguments_every_default_holds() {
     let scraping = Scraping {
         interval: Duration::from_millis(50),
         load_age_max: Duration::from_secs(2),
-        pool_metrics_interval: Duration::from_secs(5),
         overrides: Overrides::default(),
     };
     assert_eq!(settings.scraping, scraping);
@@ -120,7 +119,7 @@ fn without_arguments_every_default_holds() {
     assert_eq!(settings.logging.encoder, Encoder::Console);
     assert_eq!(settings.logging.time, TimeEncoding::Rfc3339);
     assert_eq!(settings.response_observation, ResponseObservation::Full);
-    assert!(settings.respect_subset && !settings.emit_endpoint_scores && !settings.stream_metrics);
+    assert!(settings.respect_subset && !settings.emit_endpoint_scores);
     assert_eq!(settings.notices, [""; 0]);
 }
 

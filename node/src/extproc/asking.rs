@@ -6,6 +6,7 @@ use convoy_proto::hot::{Direction, HeaderList, answer};
 use super::{names, pick::Pick, refusal::Refusal};
 use crate::{
     openai::{self, Api, Request, Scanner},
+    plugins::Parser,
     scheduling::Subset,
 };
 
@@ -32,6 +33,10 @@ pub(super) enum AskedBody {
     Unread,
     Reading(Box<Scanner>),
     Read(Box<Request>),
+    /// No parser of the configuration claims the request's path.
+    Unclaimed {
+        path: String,
+    },
 }
 
 impl Asking {
@@ -41,16 +46,30 @@ impl Asking {
         Self { headers, body, body_bytes: 0, subset: None, picked: None, made_id }
     }
 
-    /// A scanner for the body that these headers announce.
-    pub(super) fn scanner(headers: &HeaderList) -> Box<Scanner> {
+    /// How the body that these headers announce is read.
+    pub(super) fn reading(headers: &HeaderList, parsers: &[Parser]) -> AskedBody {
         let path = [":path", "x-original-path", "x-forwarded-path"]
             .iter()
-            .find_map(|name| headers.text(name).filter(|path| !path.is_empty()));
-        Box::new(Scanner::new(Api::of_path(path.unwrap_or_default())))
+            .find_map(|name| headers.text(name).filter(|path| !path.is_empty()))
+            .unwrap_or_default();
+        let api = Api::of_path(path);
+        let claims = |parser: &&Parser| match parser {
+            Parser::OpenAi => api != Api::Passthrough,
+            Parser::Passthrough => true,
+        };
+        let scanner = match parsers.iter().find(claims) {
+            Some(Parser::OpenAi) => Scanner::new(api),
+            Some(Parser::Passthrough) => Scanner::new(Api::Passthrough),
+            None => return AskedBody::Unclaimed { path: path.to_owned() },
+        };
+        AskedBody::Reading(Box::new(scanner))
     }
 
     /// Ends the reading of the body, which is `chunks`.
     pub(super) fn finish_reading(&mut self, chunks: &[Bytes]) -> Result<(), Refusal> {
+        if let AskedBody::Unclaimed { path } = &self.body {
+            return Err(Refusal::NoParser { path: path.clone() });
+        }
         if let AskedBody::Reading(scanner) = std::mem::replace(&mut self.body, AskedBody::None) {
             let request = scanner.finish(chunks).map_err(Refusal::BadBody)?;
             if request.api.needs_model()
@@ -68,7 +87,10 @@ impl Asking {
     pub(super) fn model(&self) -> &str {
         match &self.body {
             AskedBody::Read(request) => &request.model.name,
-            AskedBody::None | AskedBody::Unread | AskedBody::Reading(_) => "",
+            AskedBody::None
+            | AskedBody::Unread
+            | AskedBody::Reading(_)
+            | AskedBody::Unclaimed { .. } => "",
         }
     }
 

@@ -149,7 +149,7 @@ impl Exchange {
                 (true, _) => AskedBody::None,
                 (false, BodyMode::None | BodyMode::Streamed) => AskedBody::Unread,
                 (false, BodyMode::Buffered | BodyMode::FullDuplexStreamed) => {
-                    AskedBody::Reading(Asking::scanner(&headers.headers))
+                    Asking::reading(&headers.headers, &desk.service.parsers)
                 }
             };
             let asking = Asking::new(headers.headers, body, &mut desk.random);

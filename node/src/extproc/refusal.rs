@@ -10,6 +10,8 @@ use crate::openai;
 pub enum Refusal {
     #[error("inference error: BadRequest - {0}")]
     BadBody(openai::Refusal),
+    #[error("inference error: BadRequest - no parser registered matching path suffix for: {path}")]
+    NoParser { path: String },
     #[error(
         "inference error: ServiceUnavailable - \
          failed to find endpoint candidates for serving the request"
@@ -45,7 +47,7 @@ impl Refusal {
     /// The HTTP status that the client sees.
     pub fn status(&self) -> u16 {
         match self {
-            Self::BadBody(_) => 400,
+            Self::BadBody(_) | Self::NoParser { .. } => 400,
             Self::BodyTooLarge { .. } => 413,
             Self::FilteredOut => 429,
             Self::EmptyPool => 500,
@@ -57,7 +59,7 @@ impl Refusal {
     /// The value of the `error_code` label.
     pub fn error_code(&self) -> &'static str {
         match self {
-            Self::BadBody(_) => "BadRequest",
+            Self::BadBody(_) | Self::NoParser { .. } => "BadRequest",
             Self::BodyTooLarge { .. } => "PayloadTooLarge",
             Self::FilteredOut => "ResourceExhausted",
             Self::EmptyPool => "Internal",
@@ -74,6 +76,7 @@ impl Refusal {
             Self::NoCandidates => Some("rejected-no-endpoints"),
             Self::FilteredOut => Some("rejected-saturated"),
             Self::BadBody(_)
+            | Self::NoParser { .. }
             | Self::EmptyPool
             | Self::BodyTooLarge { .. }
             | Self::BodiesTooLarge { .. }

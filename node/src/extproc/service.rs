@@ -6,6 +6,7 @@ use crate::{
     command_line::ResponseObservation,
     endpoints::PublishedView,
     metrics::{PickMetrics, RequestMetrics, StreamMetrics},
+    plugins::Parser,
     prefix::Prefixes,
     scheduling::Scheduler,
     server::bounds::Bounds,
@@ -19,6 +20,8 @@ pub struct Service {
     /// What the index knows of prompts; `None` when no plugin asks for it.
     pub prefixes: Option<Prefixes>,
     pub behaviour: Behaviour,
+    /// In the order in which they are asked; a path that none claims is refused.
+    pub parsers: Vec<Parser>,
     pub bounds: Bounds,
     pub streams: StreamMetrics,
     pub picks: PickMetrics,

@@ -83,6 +83,7 @@ pub(super) async fn start(settings: Settings) -> Result<Replica, ReplicaError> {
         view,
         prefixes,
         behaviour: behaviour(&settings, &checked),
+        parsers: checked.parsers,
         scheduler: checked.scheduler,
         bounds: Bounds::new(&settings.bounds),
         streams,

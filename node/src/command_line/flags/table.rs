@@ -275,13 +275,13 @@ pub(in crate::command_line) const FLAGS: &[Flag] = &[
         Observability,
         "refresh-prometheus-metrics-interval",
         Time(|w| &mut w.refresh_prometheus_metrics_interval),
-        "Between two counts of what the pool's own metrics tell",
+        "Accepted for compatibility; the pool's metrics are computed whenever they are asked for",
     ),
     flag(
         Observability,
         "enable-grpc-stream-metrics",
         Switch(|w| &mut w.enable_grpc_stream_metrics),
-        "Counts ext_proc streams in metrics of their own",
+        "Accepted for compatibility; ext_proc streams are always counted",
     ),
     flag(
         Observability,
