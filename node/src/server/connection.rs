@@ -8,21 +8,19 @@ use std::{
     pin::Pin,
     rc::Rc,
     task::{Context, Poll, ready},
-    time::Instant,
+    time::{Duration, Instant},
 };
 
 use bytes::BytesMut;
 use tokio::{
     io::{AsyncRead, AsyncWrite, AsyncWriteExt as _},
     sync::watch,
+    time::Sleep,
 };
 use tokio_util::io::poll_read_buf;
 
 use super::{Phase, Thread, streams::Streams};
-use crate::{
-    clock,
-    http2::{Connection, Limits},
-};
+use crate::{clock, http2::Connection};
 
 /// How much is asked of the socket at once.
 const READ_BYTES: usize = 64 << 10;
@@ -42,10 +40,16 @@ pub(super) struct Driver<S> {
     read: BytesMut,
     unflushed: bool,
     output_bytes_max: usize,
+    /// When the connection is asked to go for its age.
+    ends_at: Option<Instant>,
+    timer: Pin<Box<Sleep>>,
+    /// What the timer is set to. It may be earlier than what is waited for, never later.
+    timer_at: Option<Instant>,
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Driver<S> {
-    pub(super) fn new(socket: S, limits: Limits, thread: Rc<Thread>) -> Self {
+    pub(super) fn new(socket: S, thread: Rc<Thread>, ends_at: Option<Instant>) -> Self {
+        let limits = thread.limits();
         Self {
             socket,
             output_bytes_max: limits.output_bytes_max,
@@ -53,22 +57,16 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Driver<S> {
             streams: Streams::new(thread),
             read: BytesMut::with_capacity(READ_BYTES),
             unflushed: false,
+            ends_at,
+            timer: Box::pin(tokio::time::sleep(Duration::ZERO)),
+            timer_at: None,
         }
     }
 
-    /// Serves until the gateway goes, or is asked to go and has. `ends_at` is when the connection
-    /// is asked to go for its age.
-    pub(super) async fn serve(
-        mut self,
-        mut phase: watch::Receiver<Phase>,
-        mut ends_at: Option<Instant>,
-    ) -> io::Result<()> {
+    /// Serves until the gateway goes, or is asked to go and has.
+    pub(super) async fn serve(mut self, mut phase: watch::Receiver<Phase>) -> io::Result<()> {
         self.on_phase(*phase.borrow_and_update());
         loop {
-            if self.http2.is_drained() {
-                return self.socket.shutdown().await;
-            }
-            let wake_at = earlier(self.streams.wake_at(), ends_at);
             tokio::select! {
                 biased;
                 closed = std::future::poll_fn(|cx| self.poll_turn(cx)) => {
@@ -79,14 +77,6 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Driver<S> {
                     Ok(()) => self.on_phase(*phase.borrow_and_update()),
                     Err(_gone) => return self.socket.shutdown().await,
                 },
-                () = sleep_until(wake_at) => {
-                    let now = clock::now();
-                    self.streams.on_time(&mut self.http2, now);
-                    if ends_at.is_some_and(|at| at <= now) {
-                        ends_at = None;
-                        self.http2.go_away();
-                    }
-                }
             }
         }
     }
@@ -105,6 +95,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Driver<S> {
     /// Reads, answers and writes until it must wait; ready when the connection is over.
     fn poll_turn(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         loop {
+            self.poll_timer(cx);
             // What cannot be written yet does not keep what has arrived from being read, until too
             // much waits.
             let written = self.poll_write(cx)?;
@@ -128,6 +119,26 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Driver<S> {
                 // The gateway is told why if the socket takes it at once, and not otherwise.
                 let _ = self.poll_write(cx);
                 return Poll::Ready(Ok(()));
+            }
+        }
+    }
+
+    /// Does what it is time for, and has this task woken when it is time for more.
+    fn poll_timer(&mut self, cx: &mut Context<'_>) {
+        while let Some(at) = earlier(self.streams.wake_at(), self.ends_at) {
+            if self.timer_at.is_none_or(|set| at < set) {
+                self.timer.as_mut().reset(at.into());
+                self.timer_at = Some(at);
+            }
+            if self.timer.as_mut().poll(cx).is_pending() {
+                return;
+            }
+            self.timer_at = None;
+            let now = clock::now();
+            self.streams.on_time(&mut self.http2, now);
+            if self.ends_at.is_some_and(|at| at <= now) {
+                self.ends_at = None;
+                self.http2.go_away();
             }
         }
     }
@@ -156,12 +167,5 @@ fn earlier(a: Option<Instant>, b: Option<Instant>) -> Option<Instant> {
     match (a, b) {
         (Some(a), Some(b)) => Some(a.min(b)),
         (a, b) => a.or(b),
-    }
-}
-
-async fn sleep_until(at: Option<Instant>) {
-    match at {
-        Some(at) => tokio::time::sleep_until(at.into()).await,
-        None => std::future::pending().await,
     }
 }

@@ -63,6 +63,10 @@ impl Thread {
         self.shared.opened.fetch_add(1, Ordering::Relaxed);
     }
 
+    pub(super) fn limits(&self) -> Limits {
+        self.shared.limits.clone()
+    }
+
     pub(super) fn serves_health(&self) -> bool {
         self.shared.serves_health
     }
@@ -141,7 +145,7 @@ async fn serve(socket: std::net::TcpStream, thread: Rc<Thread>) -> io::Result<()
     let shared = thread.shared.clone();
     let ends_at = thread.ends_at(clock::now());
     let Some(tls) = shared.tls else {
-        return Driver::new(socket, shared.limits, thread).serve(shared.phase, ends_at).await;
+        return Driver::new(socket, thread, ends_at).serve(shared.phase).await;
     };
     let handshake = tokio::time::timeout(HANDSHAKE_MAX, tls.accept(socket));
     let socket = match handshake.await {
@@ -158,7 +162,7 @@ async fn serve(socket: std::net::TcpStream, thread: Rc<Thread>) -> io::Result<()
             return Ok(());
         }
     };
-    Driver::new(socket, shared.limits, thread).serve(shared.phase, ends_at).await
+    Driver::new(socket, thread, ends_at).serve(shared.phase).await
 }
 
 impl Thread {
