@@ -11,7 +11,8 @@ use super::view::View;
 #[derive(Clone, Debug)]
 pub struct PublishedView {
     view: Arc<ArcSwap<View>>,
-    /// Counts changes of who is in the view; loads and readiness do not count.
+    /// Counts changes of who is in the view, how they are described, and whether they are ready;
+    /// loads do not count.
     membership: watch::Sender<u64>,
 }
 
@@ -36,16 +37,17 @@ impl PublishedView {
         Cache::new(Arc::clone(&self.view))
     }
 
-    /// Tells when endpoints join or leave: wait for a change, then compare the view with what was
-    /// known before, as [`super::Roster`] does. Nothing queues up while nobody looks.
+    /// Tells when endpoints join, leave or change otherwise than in load: wait for a change, then
+    /// compare the view with what was known before, as [`super::Roster`] does. Nothing queues up
+    /// while nobody looks.
     pub fn membership(&self) -> watch::Receiver<u64> {
         self.membership.subscribe()
     }
 
-    /// Swaps the view; for its one writer. `joined_or_left` says that its endpoints are not those of the view before.
-    pub fn store(&self, view: View, joined_or_left: bool) {
+    /// Swaps the view; for its one writer. `members_changed` says that more than loads changed.
+    pub fn store(&self, view: View, members_changed: bool) {
         self.view.store(Arc::new(view));
-        if joined_or_left {
+        if members_changed {
             self.membership.send_modify(|changes| *changes = changes.wrapping_add(1));
         }
     }

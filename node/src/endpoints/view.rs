@@ -27,7 +27,8 @@ pub struct Endpoint {
     /// `host:port` whose metrics page tells this endpoint's load.
     pub metrics_host: String,
     pub labels: BTreeMap<String, String>,
-    /// One life of the engine process, as the source of endpoints names it.
+    /// One life of the engine's process, as the source of endpoints names it; where it names none,
+    /// `restart-1` and so on once the metrics page has shown a restart.
     pub incarnation: Option<String>,
     /// Where the prefix index counts this endpoint's holdings.
     pub slot: u32,
