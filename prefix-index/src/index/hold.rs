@@ -9,6 +9,9 @@ use super::{
 };
 use crate::{BlockHash, CHAIN_BLOCKS_MAX, Held, Outcome, Refusal, Stamp};
 
+/// Blocks looked up at once.
+const BATCH: usize = 8;
+
 /// Memory that commands use again and again.
 #[derive(Debug, Default)]
 pub(super) struct Scratch {
@@ -108,20 +111,24 @@ impl Index {
     fn stored_prefix(&mut self, held: &Held, base: Known) -> Result<Known, Refusal> {
         let mut seen = Seen::new(&mut self.scratch.seen, held.hashes.len());
         let mut deepest = base;
-        for (at, &block) in (0..).zip(&held.hashes) {
-            let stored = self.store.find(block);
-            let fits = match stored {
-                None => seen.insert(block),
-                Some(position) => {
-                    deepest.depth - base.depth == at
-                        && self.store.before(position) == deepest.position
+        for (first, names) in (0..).step_by(BATCH).zip(held.hashes.chunks(BATCH)) {
+            let names: [_; BATCH] = std::array::from_fn(|at| names.get(at).copied());
+            let positions = self.store.find_many(names);
+            for (at, (name, stored)) in (first..).zip(names.into_iter().zip(positions)) {
+                let fits = match (name, stored) {
+                    (None, _) => break,
+                    (Some(name), None) => seen.insert(name),
+                    (Some(_), Some(position)) => {
+                        deepest.depth - base.depth == at
+                            && self.store.before(position) == deepest.position
+                    }
+                };
+                if !fits {
+                    return Err(Refusal::Inconsistent { at });
                 }
-            };
-            if !fits {
-                return Err(Refusal::Inconsistent { at });
-            }
-            if stored.is_some() {
-                deepest = Known { position: stored, depth: deepest.depth + 1 };
+                if stored.is_some() {
+                    deepest = Known { position: stored, depth: deepest.depth + 1 };
+                }
             }
         }
         Ok(deepest)

@@ -18,7 +18,7 @@ use std::sync::Arc;
 use super::{
     Statistics,
     store::{Holder, RUN_BLOCKS_MAX},
-    table::{Home, Position},
+    table::Position,
     view::{Run, Shared, View},
 };
 use crate::{
@@ -260,11 +260,7 @@ impl<'query> Search<'query> {
     }
 
     fn probe(&self, round: [usize; PROBES]) -> [Option<Position>; PROBES] {
-        let probes = round.map(|depth| {
-            let hash = *self.chain.get(depth.wrapping_sub(1))?;
-            Some((hash, Home::of(hash)))
-        });
-        probes.map(|probe| probe.and_then(|(hash, home)| self.view.find_at(hash, home)))
+        self.view.find_many(round.map(|depth| self.chain.get(depth.wrapping_sub(1)).copied()))
     }
 }
 

@@ -77,6 +77,9 @@ impl Run {
     }
 }
 
+/// How many cells ahead a loop over a run asks for memory.
+const WARM_CELLS_AHEAD: usize = 5;
+
 /// Everything stored.
 #[derive(Debug)]
 pub(super) struct Store {
@@ -121,6 +124,18 @@ impl Store {
 
     pub(super) fn find(&self, hash: BlockHash) -> Option<Position> {
         self.arenas.view.find(hash)
+    }
+
+    pub(super) fn find_many<const NAMES: usize>(
+        &self,
+        names: [Option<BlockHash>; NAMES],
+    ) -> [Option<Position>; NAMES] {
+        self.arenas.view.find_many(names)
+    }
+
+    /// Has the table's line for this name on its way to the core.
+    pub(super) fn warm(&self, hash: BlockHash) {
+        self.arenas.view.warm(hash);
     }
 
     pub(super) fn shape(&self, run: RunId) -> Shape {
@@ -245,7 +260,12 @@ impl Store {
         let mut id = self.run(run).tail.load(Ordering::Relaxed);
         let mut excess = old - len;
         self.blocks -= u64::from(excess);
+        let mut scout = id;
+        for _ in 0..WARM_CELLS_AHEAD {
+            scout = self.warm_cell(scout);
+        }
         while 0 < excess {
+            scout = self.warm_cell(scout);
             for at in (0..CELL_BLOCKS).rev() {
                 let Some(hash) = block(self.cell(id), at) else { continue };
                 if excess == 0 {
@@ -264,6 +284,13 @@ impl Store {
             }
         }
         self.run(run).tail.store(if len == 0 { 0 } else { id }, Ordering::Relaxed);
+    }
+
+    /// Has the table's lines for a cell's blocks on their way; answers the cell before it.
+    fn warm_cell(&self, id: CellId) -> CellId {
+        let cell = self.cell(id);
+        (0..CELL_BLOCKS).filter_map(|at| block(cell, at)).for_each(|hash| self.warm(hash));
+        cell.prev.load(Ordering::Relaxed)
     }
 
     fn cell_before(&self, cell: &Cell, run: RunId) -> Option<&Cell> {

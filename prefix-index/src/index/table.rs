@@ -16,7 +16,7 @@ mod writer;
 pub(super) use arenas::Arenas;
 pub(super) use writer::Table;
 
-use super::view::{CellId, SEGMENT_LINES, View};
+use super::view::{CellId, LINE_SLOTS, Line, SEGMENT_LINES, View};
 use crate::{BlockHash, sync::Ordering};
 
 /// A block's place: its cell and, in the last two bits, 1 to 3, its place in the cell.
@@ -83,6 +83,35 @@ fn skew(uniform: u32) -> u32 {
     ((x * (0xa800_0000 + ((x * 0x5800_0000) >> 32))) >> 32) as u32
 }
 
+/// What one look at a line of the table tells of a name.
+#[derive(Clone, Copy, Debug)]
+struct LineMatch {
+    /// The first entry with the tag; position zero, where nothing is, for none.
+    first: Position,
+    /// True when the name is at `first` or nowhere.
+    decides: bool,
+}
+
+impl Default for LineMatch {
+    fn default() -> Self {
+        Self { first: Position(0), decides: true }
+    }
+}
+
+impl LineMatch {
+    #[inline]
+    fn of(slots: &[u32; LINE_SLOTS], home: Home) -> Self {
+        let (mut tagged, mut free) = (0u32, 0u32);
+        for (at, &slot) in slots.iter().enumerate() {
+            tagged |= u32::from(slot >> POSITION_BITS == home.tag && slot != 0) << at;
+            free |= u32::from(slot == 0) << at;
+        }
+        let slot = slots.get(tagged.trailing_zeros() as usize).copied().unwrap_or(0);
+        let first = Position(slot & ((1 << POSITION_BITS) - 1));
+        Self { first, decides: tagged & tagged.wrapping_sub(1) == 0 && free != 0 }
+    }
+}
+
 /// Directory entries: this bit says that the segment has overflowed, the rest is its number.
 const OVERFLOWED: u32 = 1 << 31;
 
@@ -91,6 +120,61 @@ impl View {
     #[inline]
     pub(super) fn find(&self, hash: BlockHash) -> Option<Position> {
         self.find_at(hash, Home::of(hash))
+    }
+
+    /// Where the blocks of these names are.
+    ///
+    /// Goes through all of them step by step, without a branch that waits for memory, so that a
+    /// core has all loads of a step under way at once.
+    #[inline]
+    pub(super) fn find_many<const PROBES: usize>(
+        &self,
+        names: [Option<BlockHash>; PROBES],
+    ) -> [Option<Position>; PROBES] {
+        let homes = names.map(|name| name.map(Home::of));
+        let lines = homes.map(|home| home.and_then(|home| self.line_of(home)));
+        let slots = lines.map(|line| match line {
+            Some(line) => line.0.each_ref().map(|slot| slot.load(Ordering::Acquire)),
+            None => [0; LINE_SLOTS],
+        });
+        let candidates: [LineMatch; PROBES] =
+            std::array::from_fn(|at| match (slots.get(at), homes.get(at)) {
+                (Some(slots), Some(Some(home))) => LineMatch::of(slots, *home),
+                _ => LineMatch::default(),
+            });
+        let blocks = candidates.map(|candidate| self.name_at(candidate.first));
+        std::array::from_fn(|at| {
+            let name = (*names.get(at)?)?;
+            let candidate = candidates.get(at)?;
+            if blocks.get(at) == Some(&name.get()) {
+                return Some(candidate.first);
+            }
+            if candidate.decides {
+                return None;
+            }
+            self.find(name)
+        })
+    }
+
+    #[inline]
+    fn line_of(&self, home: Home) -> Option<&Line> {
+        let entry = self.directory.get(home.directory_index(self.directory.len()))?;
+        let segment = entry.load(Ordering::Acquire) & !OVERFLOWED;
+        self.segments.get(segment)?.lines.get(home.line)
+    }
+
+    /// What is stored at `position`; zero for nothing.
+    #[inline]
+    fn name_at(&self, position: Position) -> u64 {
+        let block = self.cells.get(position.cell()).and_then(|cell| cell.blocks.get(position.at()));
+        block.map_or(0, |block| block.load(Ordering::Acquire))
+    }
+
+    /// Has a name's line on its way to the core when it is needed soon.
+    #[inline]
+    pub(super) fn warm(&self, name: BlockHash) {
+        let slot = self.line_of(Home::of(name)).and_then(|line| line.0.first());
+        std::hint::black_box(slot.map_or(0, |slot| slot.load(Ordering::Relaxed)));
     }
 
     #[inline]

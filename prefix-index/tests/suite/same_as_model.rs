@@ -62,10 +62,7 @@ impl Pair {
 }
 
 fn without_slot(outcome: Outcome) -> Option<Outcome> {
-    match outcome {
-        Outcome::Joined { slot: _ } => None,
-        other => Some(other),
-    }
+    (!matches!(outcome, Outcome::Joined { .. })).then_some(outcome)
 }
 
 fn check(shape: Shape, commands: usize, seed: u64) {

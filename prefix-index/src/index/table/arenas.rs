@@ -17,16 +17,18 @@ impl Segment {
         slots.into_iter().all(|slot| slot.load(Ordering::Relaxed) != 0)
     }
 
-    pub(super) fn put(&self, home: Home, position: Position) {
+    /// Enters a block in the first line with room; answers which.
+    pub(super) fn put(&self, home: Home, position: Position) -> usize {
         for step in 0..SEGMENT_LINES {
-            let slots = self.lines.get((home.line + step) % SEGMENT_LINES);
-            let mut slots = slots.into_iter().flat_map(|line| &line.0);
+            let line = (home.line + step) % SEGMENT_LINES;
+            let mut slots = self.lines.get(line).into_iter().flat_map(|line| &line.0);
             if let Some(free) = slots.find(|slot| slot.load(Ordering::Relaxed) == 0) {
                 free.store(home.tag << POSITION_BITS | position.0, Ordering::Release);
-                return;
+                return line;
             }
         }
         debug_assert!(false, "a segment is split before it is full");
+        home.line
     }
 
     pub(super) fn slot_of(&self, home: Home, position: Position) -> Option<&AtomicU32> {
@@ -111,25 +113,21 @@ impl Arenas {
         Home::of(hash.expect("a slot names a block until it is emptied"))
     }
 
-    /// The first entry, from `line` on and before a line with room, that would rather be in
-    /// `hole_line` or before.
+    /// The first entry after `gap_line`, and before a line with room, that passed `gap_line`.
     pub(super) fn displaced<'segment>(
         &self,
         segment: &'segment Segment,
-        hole_line: usize,
-        line: usize,
+        gap_line: usize,
     ) -> Option<(usize, &'segment AtomicU32)> {
-        for step in 0..SEGMENT_LINES - 1 {
-            let line = (line + step) % SEGMENT_LINES;
+        for back in 1..SEGMENT_LINES {
+            let line = (gap_line + back) % SEGMENT_LINES;
             for slot in &segment.lines.get(line)?.0 {
                 let value = slot.load(Ordering::Relaxed);
                 if value == 0 {
                     continue;
                 }
                 let home = self.home(Position(value & ((1 << POSITION_BITS) - 1)));
-                // How far the entry has come, and how far the hole is behind it.
                 let come = (line + SEGMENT_LINES - home.line) % SEGMENT_LINES;
-                let back = (line + SEGMENT_LINES - hole_line) % SEGMENT_LINES;
                 if back <= come {
                     return Some((line, slot));
                 }

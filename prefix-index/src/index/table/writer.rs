@@ -24,13 +24,46 @@ pub(in crate::index) struct Table {
     bits: u32,
 }
 
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Debug)]
 struct SegmentState {
     entries: u32,
     /// Bits of the prefix that all its hashes share.
     depth: u32,
     /// Those bits.
     prefix: u32,
+    /// For each line, how many entries found it full and went on. 255 means that many or more,
+    /// or once that many.
+    passed: [u8; SEGMENT_LINES],
+}
+
+impl SegmentState {
+    fn new(depth: u32, prefix: u32) -> Self {
+        Self { entries: 0, depth, prefix, passed: [0; SEGMENT_LINES] }
+    }
+
+    /// Notes that one entry more, or one less, passed these lines.
+    fn pass(&mut self, lines: Passed, more: bool) {
+        for step in 0..lines.count {
+            if let Some(passed) = self.passed.get_mut((lines.first + step) % SEGMENT_LINES)
+                && *passed < u8::MAX
+            {
+                *passed = if more { *passed + 1 } else { *passed - 1 };
+            }
+        }
+    }
+}
+
+/// Lines from `first` on, around the end of the segment.
+#[derive(Clone, Copy, Debug)]
+struct Passed {
+    first: usize,
+    count: usize,
+}
+
+impl Passed {
+    fn between(home: usize, line: usize) -> Self {
+        Self { first: home, count: (line + SEGMENT_LINES - home) % SEGMENT_LINES }
+    }
 }
 
 /// A segment with more entries is split: with fewer free slots, probes get long.
@@ -101,8 +134,8 @@ impl Table {
         }
     }
 
-    fn state(&self, segment: u32) -> SegmentState {
-        self.segments.get(segment as usize).copied().unwrap_or_default()
+    fn state(&self, segment: u32) -> &SegmentState {
+        self.segments.get(segment as usize).expect("segments come from take_segment")
     }
 
     fn state_mut(&mut self, segment: u32) -> &mut SegmentState {
@@ -110,8 +143,10 @@ impl Table {
     }
 
     fn put(&mut self, arenas: &Arenas, segment: u32, home: Home, position: Position) {
-        arenas.segment(segment).put(home, position);
-        self.state_mut(segment).entries += 1;
+        let line = arenas.segment(segment).put(home, position);
+        let state = self.state_mut(segment);
+        state.entries += 1;
+        state.pass(Passed::between(home.line, line), true);
     }
 
     /// Empties the entry's slot and moves what follows up, so that no probe ends early.
@@ -120,18 +155,18 @@ impl Table {
         let Some((mut at, mut gap)) = lines.find_slot(home, position) else {
             return false;
         };
-        self.state_mut(segment).entries -= 1;
-        if !lines.is_full(at) {
+        let state = self.state_mut(segment);
+        state.entries -= 1;
+        state.pass(Passed::between(home.line, at), false);
+        if state.passed.get(at) == Some(&0) {
             gap.store(0, Ordering::Release);
             return true;
         }
         arenas.begin_move();
-        for _ in 0..SEGMENT_LINES {
-            let next_line = (at + 1) % SEGMENT_LINES;
-            let Some((from_line, from)) = arenas.displaced(lines, at, next_line) else {
-                break;
-            };
+        while state.passed.get(at) != Some(&0) {
+            let Some((from_line, from)) = arenas.displaced(lines, at) else { break };
             gap.store(from.load(Ordering::Relaxed), Ordering::Release);
+            state.pass(Passed::between(at, from_line), false);
             (at, gap) = (from_line, from);
         }
         gap.store(0, Ordering::Release);
@@ -140,7 +175,7 @@ impl Table {
     }
 
     fn split(&mut self, arenas: &mut Arenas, old: u32) -> bool {
-        let SegmentState { depth, prefix, .. } = self.state(old);
+        let SegmentState { depth, prefix, .. } = *self.state(old);
         if overflow(arenas, old) != 0 {
             return false;
         }
@@ -159,7 +194,7 @@ impl Table {
     }
 
     fn merge(&mut self, arenas: &mut Arenas, segment: u32) {
-        let SegmentState { depth, prefix, entries } = self.state(segment);
+        let SegmentState { depth, prefix, entries, .. } = *self.state(segment);
         if depth == 0 || overflow(arenas, segment) != 0 {
             return;
         }
@@ -202,7 +237,7 @@ impl Table {
 
     /// Points the directory at a segment, wherever its prefix says.
     fn point(&self, arenas: &Arenas, segment: u32, flag: u32) {
-        let SegmentState { depth, prefix, .. } = self.state(segment);
+        let SegmentState { depth, prefix, .. } = *self.state(segment);
         let span = 1usize << (self.bits - depth);
         let first = (prefix as usize) << (self.bits - depth);
         for entry in arenas.view.directory.get(first..first + span).into_iter().flatten() {
@@ -245,7 +280,7 @@ impl Table {
                 view.segments.push_chunk();
                 view.overflows.push_chunk();
             });
-            self.segments.resize(first + SEGMENTS_IN_CHUNK, SegmentState::default());
+            self.segments.resize(first + SEGMENTS_IN_CHUNK, SegmentState::new(0, 0));
             let numbers = first..self.segments.len();
             // Number zero is never used: it says "no overflow".
             let numbers = numbers.filter(|&number| number != 0);
@@ -259,7 +294,7 @@ impl Table {
             slot.store(0, Ordering::Relaxed);
         }
         arenas.overflow(segment).store(0, Ordering::Relaxed);
-        *self.state_mut(segment) = SegmentState { entries: 0, depth, prefix };
+        *self.state_mut(segment) = SegmentState::new(depth, prefix);
         if let Some(count) = self.of_depth.get_mut(depth as usize) {
             *count += 1;
         }
@@ -291,7 +326,7 @@ impl Table {
 
     #[cold]
     fn add_overflow(&mut self, arenas: &mut Arenas, first: u32, last: u32) -> u32 {
-        let SegmentState { depth, prefix, .. } = self.state(first);
+        let SegmentState { depth, prefix, .. } = *self.state(first);
         let added = self.take_segment(arenas, depth, prefix);
         arenas.overflow(last).store(added, Ordering::Release);
         self.point(arenas, first, OVERFLOWED);
