@@ -1,6 +1,6 @@
 //! A picker of our own: `epp` started by the command line that charts use, and asked how it does.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
@@ -120,6 +120,20 @@ impl Epp {
     }
 }
 
+/// The sum of all series of `name` on a metrics page.
+pub fn metric(page: &str, name: &str) -> f64 {
+    let series = page.lines().filter_map(|line| {
+        let rest = line.strip_prefix(name)?;
+        let value = match rest.strip_prefix('{') {
+            // No label that is asked for here holds a closing brace.
+            Some(labels) => labels.split_once('}')?.1,
+            None => rest.strip_prefix(' ')?,
+        };
+        value.split_ascii_whitespace().next()?.parse::<f64>().ok()
+    });
+    series.sum()
+}
+
 /// Makes `servers` the endpoints of the pickers that share `directory`. They watch the file.
 pub fn list_endpoints(directory: &Path, servers: &[SocketAddr]) -> io::Result<()> {
     let endpoints: Vec<Value> = servers
@@ -194,18 +208,19 @@ async fn serving(process: &mut Process) -> Result<Option<Ports>, NeverHappened> 
     .await
 }
 
-/// Finds the log line that says `serving`, and reads the ports off it. A port that is bound on all
-/// addresses is reached by the loopback one.
+/// Finds the log line that says `serving`, and reads the addresses off it. What is bound on every
+/// address is reached by the loopback one.
 fn ports(log: &str) -> Option<Ports> {
     let line = log
         .lines()
         .filter_map(|line| serde_json::from_str::<Value>(line).ok())
         .rfind(|line| line.get("msg").is_some_and(|message| message == "serving"))?;
     let address = |name: &str| {
-        let address: SocketAddr = line.get(name)?.as_str()?.parse().ok()?;
-        let anywhere = address.ip().is_unspecified();
-        let ip = if anywhere { IpAddr::from([127, 0, 0, 1]) } else { address.ip() };
-        Some(SocketAddr::new(ip, address.port()))
+        let mut address: SocketAddr = line.get(name)?.as_str()?.parse().ok()?;
+        if address.ip().is_unspecified() {
+            address.set_ip(Ipv4Addr::LOCALHOST.into());
+        }
+        Some(address)
     };
     Some(Ports {
         extproc: address("extproc")?,
@@ -235,21 +250,29 @@ mod tests {
     use super::*;
 
     #[test]
+    fn a_metric_is_summed_over_its_series() {
+        let page = "# HELP a\na{x=\"1\"} 2\na{x=\"2\"} 3.5\na_total 9\nab 9\nb 4\n";
+        assert!((metric(page, "a") - 5.5).abs() < 1e-9);
+        assert!((metric(page, "b") - 4.0).abs() < 1e-9);
+    }
+
+    #[test]
     fn ports_are_read_off_the_last_line_that_says_serving() {
-        let log = concat!(
-            "not JSON\n",
-            r#"{"level":"info","msg":"serving","extproc":"0.0.0.0:1","health":"0.0.0.0:2","metrics":"[::]:3"}"#,
-            "\n",
-            r#"{"level":"info","msg":"serving","extproc":"[::]:4","health":"127.0.0.2:5","metrics":"0.0.0.0:6"}"#,
-            "\n",
-        );
+        let serving = |extproc, health, metrics| {
+            let line = json!({
+                "msg": "serving", "extproc": extproc, "health": health, "metrics": metrics
+            });
+            format!("{line}\n")
+        };
+        let first = serving("0.0.0.0:1", "0.0.0.0:2", "[::]:3");
+        let log = format!("{first}not JSON\n{}", serving("[::]:4", "127.0.0.2:5", "0.0.0.0:6"));
         let at = |ip: [u8; 4], port| SocketAddr::from((ip, port));
         let expected = Ports {
             extproc: at([127, 0, 0, 1], 4),
             health: at([127, 0, 0, 2], 5),
             metrics: at([127, 0, 0, 1], 6),
         };
-        assert_eq!(ports(log), Some(expected));
+        assert_eq!(ports(&log), Some(expected));
         assert_eq!(ports(""), None);
     }
 }

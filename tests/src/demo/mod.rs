@@ -9,7 +9,6 @@ mod traffic;
 use std::collections::BTreeSet;
 use std::error::Error;
 use std::io::{self, Write};
-use std::net::SocketAddr;
 
 use tokio::sync::mpsc;
 
@@ -20,8 +19,8 @@ pub use stage::{Stage, StageError};
 pub use traffic::{Failure, Served};
 
 use crate::conversations::Plan;
+use crate::envoy::Envoy;
 use stage::{MODEL, Step};
-use traffic::Report;
 
 /// Why the demo did not come to its end.
 #[derive(Debug, thiserror::Error)]
@@ -59,11 +58,11 @@ pub async fn show<W: Write>(screen: &mut Screen<W>, seed: u64) -> Result<Shown, 
     screen.line(
         &screen.strong("Through Envoy, which asks Convoy's picker where to send each request"),
     )?;
-    let picker = run(screen, &stage, stage.gateway.address(), &plans).await?;
+    let picker = run(screen, &stage, &stage.gateway, &plans).await?;
     stage.restart_servers().await?;
     screen.line("")?;
     screen.line(&screen.strong("The same chats, servers empty again, round robin"))?;
-    let round_robin = run(screen, &stage, stage.round_robin.address(), &plans).await?;
+    let round_robin = run(screen, &stage, &stage.round_robin, &plans).await?;
 
     let comparison = Comparison { picker: &picker, round_robin: &round_robin };
     screen.line("")?;
@@ -91,48 +90,45 @@ fn gateway_complaints(stage: &Stage) -> Result<BTreeSet<String>, StageError> {
 async fn run<W: Write>(
     screen: &mut Screen<W>,
     stage: &Stage,
-    gateway: SocketAddr,
+    gateway: &Envoy,
     plans: &[Plan],
-) -> io::Result<Tally> {
+) -> Result<Tally, DemoError> {
     let requests = plans.iter().map(Plan::requests).sum();
-    let (reports, ended) = mpsc::unbounded_channel();
-    let sending = traffic::send(gateway, plans.to_vec(), reports);
-    let sending = async { Ok::<_, io::Error>(sending.await) };
+    let (reports, mut ended) = mpsc::unbounded_channel();
+    let sending = traffic::send(gateway.address(), plans.to_vec(), reports);
+    let sending = async { Ok::<_, DemoError>(sending.await) };
+    let showing = async {
+        let (mut tally, mut ledger) = (Tally::default(), Ledger::default());
+        while let Some(report) = ended.recv().await {
+            tally.note(&report);
+            let line = match &report {
+                Ok(served) => {
+                    let why = why(gateway, served, ledger.note(served)).await?;
+                    request_line(screen, stage, served, &why)
+                }
+                Err(failure) => screen.wrong(&format!("  {failure}")),
+            };
+            screen.line(&line)?;
+            screen.live(&progress_line(&tally, requests))?;
+        }
+        screen.live("")?;
+        Ok(tally)
+    };
     // When nobody reads any more, nothing more is sent.
-    let (mut tally, never_sent) =
-        tokio::try_join!(follow(screen, stage, ended, requests), sending)?;
+    let (mut tally, never_sent) = tokio::try_join!(showing, sending)?;
     tally.note_never_sent(never_sent);
     Ok(tally)
 }
 
-/// Shows each request as it ends, until all have.
-async fn follow<W: Write>(
-    screen: &mut Screen<W>,
-    stage: &Stage,
-    mut ended: mpsc::UnboundedReceiver<Report>,
-    requests: usize,
-) -> io::Result<Tally> {
-    let (mut tally, mut ledger) = (Tally::default(), Ledger::default());
-    while let Some(report) = ended.recv().await {
-        tally.note(&report);
-        let line = match &report {
-            Ok(served) => request_line(screen, stage, served, ledger.note(served)),
-            Err(failure) => screen.wrong(&format!("  {failure}")),
-        };
-        screen.line(&line)?;
-        screen.live(&progress_line(&tally, requests))?;
-    }
-    screen.live("")?;
-    Ok(tally)
+/// Why a request went where it went: what can be told from outside, and what the picker says.
+async fn why(gateway: &Envoy, served: &Served, reason: Reason) -> Result<String, StageError> {
+    let entry = gateway.logged_request(&served.request_id).await?;
+    let scored = entry.scores.and_then(|scores| reason::scored(&scores, &served.by));
+    Ok(scored.map_or_else(|| reason.to_string(), |scored| format!("{reason}; {scored}")))
 }
 
 /// Where one request went, what was cached there, and why it may have gone there.
-fn request_line<W: Write>(
-    screen: &Screen<W>,
-    stage: &Stage,
-    served: &Served,
-    reason: Reason,
-) -> String {
+fn request_line<W: Write>(screen: &Screen<W>, stage: &Stage, served: &Served, why: &str) -> String {
     let asked = format!("chat {:>2}, turn {}", served.chat + 1, served.turn + 1);
     let by = match stage.position(&served.by) {
         Some(position) => screen.server(position, &format!("server-{}", position + 1)),
@@ -141,8 +137,7 @@ fn request_line<W: Write>(
     let cached =
         format!("{:>5} of {:>5} tokens cached", served.cached_tokens, served.prompt_tokens);
     let first = format!("first token {:>7}", milliseconds(served.first_token));
-    let reason = screen.faint(&reason.to_string());
-    format!("  {asked}  ->  {by}  {cached}  {first}  {reason}")
+    format!("  {asked}  ->  {by}  {cached}  {first}  {}", screen.faint(why))
 }
 
 /// How far a run is.

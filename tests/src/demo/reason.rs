@@ -33,6 +33,16 @@ impl fmt::Display for Reason {
     }
 }
 
+/// What the picker thought of the server that it chose, and of the best other one.
+pub(super) fn scored(scores: &BTreeMap<String, f64>, chosen: &str) -> Option<String> {
+    let own = scores.get(chosen)?;
+    let others = scores.iter().filter(|(server, _)| *server != chosen).map(|(_, score)| *score);
+    match others.max_by(f64::total_cmp) {
+        Some(best) => Some(format!("scored {own:.2}, the next {best:.2}")),
+        None => Some(format!("scored {own:.2}")),
+    }
+}
+
 /// Which servers have seen what. It does not know what a server has forgotten since.
 #[derive(Debug, Default)]
 pub struct Ledger {
@@ -63,6 +73,15 @@ impl Ledger {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_score_stands_beside_the_best_other_one() {
+        let scores = [("a", 1.0), ("b", 3.5), ("c", 2.0)];
+        let scores = scores.into_iter().map(|(server, score)| (server.to_owned(), score)).collect();
+        assert_eq!(scored(&scores, "b").as_deref(), Some("scored 3.50, the next 2.00"));
+        assert_eq!(scored(&scores, "a").as_deref(), Some("scored 1.00, the next 3.50"));
+        assert_eq!(scored(&scores, "d"), None);
+    }
 
     #[test]
     fn each_reason_follows_from_what_was_served_before() {

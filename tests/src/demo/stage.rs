@@ -92,7 +92,7 @@ impl Stage {
         let launch = Launch {
             name: "epp".to_owned(),
             directory: scratch.path().to_owned(),
-            flags: Vec::new(),
+            flags: vec!["--emit-endpoint-scores".to_owned()],
         };
         let epp = Epp::start(&launch).await?;
         let gateway = Envoy::start(Bootstrap::default()).await?;

@@ -20,6 +20,9 @@ use crate::model_server::SERVED_BY;
 /// How long one answer may take.
 const ANSWER_WITHIN: Duration = Duration::from_secs(20);
 
+/// Servers give this header back, and Envoy makes it up.
+const REQUEST_ID: &str = "x-request-id";
+
 /// A request that was answered.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Served {
@@ -33,6 +36,8 @@ pub struct Served {
     pub by: String,
     pub prompt_tokens: u64,
     pub cached_tokens: u64,
+    /// What Envoy calls the request.
+    pub request_id: String,
     /// From sending the request to the first byte of the answer's text.
     pub first_token: Duration,
 }
@@ -157,6 +162,7 @@ fn served(
 ) -> Result<Served, AskError> {
     let usage = answer.usage.ok_or(AskError::Silent { what: "how many tokens were cached" })?;
     let by = whole.header(SERVED_BY.as_str()).ok_or(AskError::Silent { what: "who served it" })?;
+    let request_id = whole.header(REQUEST_ID).unwrap_or_default().to_owned();
     let first_token = whole.first_byte.ok_or(AskError::Incomplete)?;
     Ok(Served {
         chat: request.client,
@@ -165,6 +171,7 @@ fn served(
         by: by.to_owned(),
         prompt_tokens: usage.prompt,
         cached_tokens: usage.cached,
+        request_id,
         first_token,
     })
 }

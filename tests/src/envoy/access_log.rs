@@ -1,5 +1,6 @@
 //! Envoy's access log: one JSON object a line, one line a request, written when the request ends.
 
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::Path;
 use std::{fs, io};
@@ -24,6 +25,8 @@ pub struct Entry {
     pub details: Option<String>,
     /// The endpoint that the picker named.
     pub picked: Option<String>,
+    /// What each endpoint scored, if the picker was told to say so.
+    pub scores: Option<BTreeMap<String, f64>>,
     /// The endpoint that Envoy chose.
     pub served: Option<String>,
     /// The model server whose answer was passed on.
@@ -57,6 +60,7 @@ pub(super) fn sink(path: &Path) -> Value {
         "flags": "%RESPONSE_FLAGS%",
         "details": "%RESPONSE_CODE_DETAILS%",
         "picked": "%DYNAMIC_METADATA(envoy.lb:x-gateway-destination-endpoint)%",
+        "scores": "%DYNAMIC_METADATA(envoy.lb:x-gateway-destination-endpoint-scores)%",
         "served": "%DYNAMIC_METADATA(envoy.lb:x-gateway-destination-endpoint-served)%",
         "upstream": "%UPSTREAM_HOST%",
         "attempts": "%UPSTREAM_REQUEST_ATTEMPT_COUNT%",

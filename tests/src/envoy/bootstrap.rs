@@ -37,6 +37,8 @@ pub struct Bootstrap {
     pub filters: Filters,
     /// Who chooses the model server.
     pub routing: Routing,
+    /// Whether another model server is tried when one cannot be reached.
+    pub retry: Retry,
 }
 
 /// How Envoy speaks to the picker. HTTP/2 either way.
@@ -112,6 +114,17 @@ pub enum Routing {
     Picker,
     /// Nobody: Envoy sends requests round robin and never calls the picker.
     RoundRobin,
+}
+
+/// Whether another model server is tried when one cannot be reached.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Retry {
+    /// Twice, as under Istio. Envoy 1.40 then sends a body twice that ends in trailers and
+    /// travelled through the picker in full duplex.
+    #[default]
+    Twice,
+    /// Never.
+    Never,
 }
 
 /// The files that a running Envoy reads and writes.

@@ -11,7 +11,7 @@ pub use access_log::Entry;
 pub use admin::AdminError;
 pub use bootstrap::{
     Authority, BodyMode, Bootstrap, Detection, FailureMode, Filters, MODEL_SERVER_CLUSTER,
-    PICKER_CLUSTER, Routing, Transport,
+    PICKER_CLUSTER, Retry, Routing, Transport,
 };
 pub use endpoints::{Endpoint, Health};
 pub use fetch::{FetchError, VERSION, binary};

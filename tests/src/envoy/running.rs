@@ -118,9 +118,21 @@ impl Envoy {
             Err(error) => Some(Err(error)),
         };
         let what = format!("{count} lines in the access log");
-        eventually(&what, WITHIN, enough).await.map_err(|never| EnvoyError::AccessLog {
-            source: io::Error::new(io::ErrorKind::TimedOut, never),
-        })?
+        eventually(&what, WITHIN, enough).await.map_err(late)?
+    }
+
+    /// Waits until the request that Envoy calls `request_id` has ended.
+    pub async fn logged_request(&self, request_id: &str) -> Result<Entry, EnvoyError> {
+        let found = async || {
+            let entries = match self.access_log() {
+                Ok(entries) => entries,
+                Err(error) => return Some(Err(error)),
+            };
+            let mut entries = entries.into_iter();
+            entries.find(|entry| entry.request_id.as_deref() == Some(request_id)).map(Ok)
+        };
+        let what = format!("request {request_id} in the access log");
+        eventually(&what, WITHIN, found).await.map_err(late)?
     }
 
     /// Counters and gauges whose names begin with `prefix`, such as `cluster.` and a cluster's name.
@@ -152,6 +164,11 @@ impl Envoy {
             .await
             .map_err(|source| EnvoyError::NotTaken { cluster, source })
     }
+}
+
+/// The access log lacks what should be there.
+fn late(never: NeverHappened) -> EnvoyError {
+    EnvoyError::AccessLog { source: io::Error::new(io::ErrorKind::TimedOut, never) }
 }
 
 fn write_files(bootstrap: Bootstrap, files: &Files, configuration: &Path) -> io::Result<()> {

@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use super::{
     Authority, BodyMode, Bootstrap, FailureMode, Files, Filters, MODEL_SERVER_CLUSTER,
-    PICKER_CLUSTER, Routing, any_port, extension, typed, with,
+    PICKER_CLUSTER, Retry, Routing, any_port, extension, typed, with,
 };
 use crate::envoy::access_log;
 
@@ -46,34 +46,37 @@ pub(super) fn render(bootstrap: Bootstrap, files: &Files) -> Value {
 }
 
 fn route(bootstrap: Bootstrap) -> Value {
-    let route = json!({
-        "name": "ns.route.0",
-        "match": {"prefix": "/"},
-        "route": {
-            "cluster": MODEL_SERVER_CLUSTER,
-            "timeout": "0s",
-            "max_grpc_timeout": "0s",
-            "cluster_not_found_response_code": "INTERNAL_SERVER_ERROR",
-            // For the model server only: it never repeats the picker's part.
-            "retry_policy": {
-                "retry_on": "connect-failure,refused-stream,unavailable,cancelled,\
-                    retriable-status-codes",
-                "num_retries": 2,
-                "host_selection_retry_max_attempts": 5,
-                "retry_host_predicate": [extension(
-                    "envoy.retry_host_predicates.previous_hosts",
-                    "envoy.extensions.retry.host.previous_hosts.v3.PreviousHostsPredicate",
-                    json!({})
-                )]
-            }
-        }
+    let action = json!({
+        "cluster": MODEL_SERVER_CLUSTER,
+        "timeout": "0s",
+        "max_grpc_timeout": "0s",
+        "cluster_not_found_response_code": "INTERNAL_SERVER_ERROR"
     });
+    let action = match bootstrap.retry {
+        Retry::Twice => with(action, "retry_policy", retry_policy()),
+        Retry::Never => action,
+    };
+    let route = json!({"name": "ns.route.0", "match": {"prefix": "/"}, "route": action});
     match bootstrap.routing {
         Routing::Picker => {
             with(route, "typed_per_filter_config", json!({EXT_PROC: ask(bootstrap)}))
         }
         Routing::RoundRobin => route,
     }
+}
+
+/// Istio's default. It concerns the model server only and never repeats the picker's part.
+fn retry_policy() -> Value {
+    json!({
+        "retry_on": "connect-failure,refused-stream,unavailable,cancelled,retriable-status-codes",
+        "num_retries": 2,
+        "host_selection_retry_max_attempts": 5,
+        "retry_host_predicate": [extension(
+            "envoy.retry_host_predicates.previous_hosts",
+            "envoy.extensions.retry.host.previous_hosts.v3.PreviousHostsPredicate",
+            json!({})
+        )]
+    })
 }
 
 /// The override that makes the listener's filter ask the picker on this route.
