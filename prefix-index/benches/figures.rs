@@ -10,7 +10,6 @@
     clippy::cast_possible_truncation,
     clippy::cast_sign_loss,
     clippy::indexing_slicing,
-    unreachable_pub,
     reason = "a bench measures and prints"
 )]
 

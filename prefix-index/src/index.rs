@@ -8,6 +8,8 @@ mod evict;
 
 mod digest;
 
+mod snapshot;
+
 mod lookup;
 
 mod heap;
@@ -29,6 +31,7 @@ use std::{
 pub use digest::Digest;
 use heap::{Heap, Leaves};
 pub use lookup::IndexReader;
+pub use snapshot::{Restore, RestoreError, Snapshot, SnapshotChunks};
 use store::{Place, Store};
 use view::RunId;
 

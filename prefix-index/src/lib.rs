@@ -26,5 +26,7 @@ pub use hash::{
     BLOCK_BYTES_DEFAULT, BlockHash, CHAIN_BLOCKS_MAX, ChainBuilder, HashParams, HashParamsError,
     HashVersion,
 };
-pub use index::{Digest, Index, IndexReader, Statistics};
+pub use index::{
+    Digest, Index, IndexReader, Restore, RestoreError, Snapshot, SnapshotChunks, Statistics,
+};
 pub use overlay::{Overlay, OverlayLimits, SightingKey};

@@ -11,7 +11,7 @@ use convoy_prefix_index::{
 
 /// What is asked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Kind {
+pub(crate) enum Kind {
     /// Conversations of this many turns over 2,048 blocks. One in eight turns moves to another
     /// endpoint. The first 128 blocks are one of 16 system prompts.
     Conversations { turns: usize },
@@ -26,7 +26,7 @@ pub enum Kind {
 
 /// A stream of requests.
 #[derive(Debug)]
-pub struct Workload {
+pub(crate) struct Workload {
     kind: Kind,
     endpoints: usize,
     random: fastrand::Rng,
@@ -37,16 +37,16 @@ pub struct Workload {
 
 /// Conversations and trees under way at once.
 const OPEN: usize = 512;
-pub const LONG: usize = 2048;
+pub(crate) const LONG: usize = 2048;
 
 impl Workload {
-    pub fn new(kind: Kind, endpoints: usize, seed: u64) -> Self {
+    pub(crate) fn new(kind: Kind, endpoints: usize, seed: u64) -> Self {
         let random = fastrand::Rng::with_seed(seed);
         Self { kind, endpoints, random, open: Vec::new(), fresh: seed << 40 }
     }
 
     /// The next request: the endpoint that takes it, and its chain.
-    pub fn request(&mut self) -> (usize, Vec<BlockHash>) {
+    pub(crate) fn request(&mut self) -> (usize, Vec<BlockHash>) {
         let endpoint = self.random.usize(..self.endpoints);
         match self.kind {
             Kind::Conversations { turns } => self.turn(endpoint, turns),
@@ -65,7 +65,7 @@ impl Workload {
     }
 
     /// A chain of which nothing is known.
-    pub fn cold(&mut self, blocks: usize) -> Vec<BlockHash> {
+    pub(crate) fn cold(&mut self, blocks: usize) -> Vec<BlockHash> {
         self.fresh += 1;
         go_on(&[], self.fresh | 1 << 62, blocks)
     }
@@ -110,7 +110,7 @@ impl Workload {
 }
 
 /// `before`, and `blocks` more that only this `branch` of it has.
-pub fn go_on(before: &[BlockHash], branch: u64, blocks: usize) -> Vec<BlockHash> {
+pub(crate) fn go_on(before: &[BlockHash], branch: u64, blocks: usize) -> Vec<BlockHash> {
     let mut chain = before.to_vec();
     let mut name = scatter(before.last().map_or(0, |block| block.get()) ^ scatter(branch));
     for _ in 0..blocks {
@@ -126,26 +126,26 @@ fn scatter(value: u64) -> u64 {
     value ^ value >> 31
 }
 
-pub fn parameters(memberships_max: u64) -> Parameters {
+pub(crate) fn parameters(memberships_max: u64) -> Parameters {
     let hash = HashParams::new([7; 16], 256, HashVersion::V1).expect("256 is a block size");
     Parameters { hash, memberships_max }
 }
 
-pub fn endpoint(number: usize) -> Endpoint {
+pub(crate) fn endpoint(number: usize) -> Endpoint {
     let ip = Ipv4Addr::from_bits(0x0a00_0000 + u32::try_from(number).expect("few endpoints"));
     Endpoint::new(SocketAddr::V4(SocketAddrV4::new(ip, 8000)), Incarnation(1))
 }
 
 /// An index, and what is needed to propose to it.
 #[derive(Debug)]
-pub struct Filled {
-    pub index: Index,
-    pub reader: IndexReader,
+pub(crate) struct Filled {
+    pub(crate) index: Index,
+    pub(crate) reader: IndexReader,
     sequence: u64,
 }
 
 impl Filled {
-    pub fn new(endpoints: usize, capacity_blocks: u32, memberships_max: u64) -> Self {
+    pub(crate) fn new(endpoints: usize, capacity_blocks: u32, memberships_max: u64) -> Self {
         let mut index = Index::new(parameters(memberships_max));
         for number in 0..endpoints {
             let endpoint = endpoint(number);
@@ -156,7 +156,7 @@ impl Filled {
     }
 
     /// The command that a replica with this index proposes for a request.
-    pub fn propose(&mut self, (number, chain): &(usize, Vec<BlockHash>)) -> Command {
+    pub(crate) fn propose(&mut self, (number, chain): &(usize, Vec<BlockHash>)) -> Command {
         self.sequence += 1;
         let known = self.reader.known_depth(chain) as usize;
         let (before, after) = chain.split_at(known);
@@ -171,7 +171,7 @@ impl Filled {
     }
 
     /// Applies requests until this many memberships are held.
-    pub fn fill(&mut self, workload: &mut Workload, memberships: u64) {
+    pub(crate) fn fill(&mut self, workload: &mut Workload, memberships: u64) {
         while self.reader.statistics().memberships < memberships {
             let request = workload.request();
             let command = self.propose(&request);

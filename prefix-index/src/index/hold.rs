@@ -19,6 +19,14 @@ pub(super) struct Scratch {
     path: Vec<(RunId, u32)>,
 }
 
+impl Scratch {
+    /// True when a block comes more than once.
+    pub(super) fn has_repeats(&mut self, blocks: &[BlockHash]) -> bool {
+        let mut seen = Seen::new(&mut self.seen, blocks.len());
+        !blocks.iter().all(|&block| seen.insert(block))
+    }
+}
+
 /// The deepest stored block of a chain, and how many blocks end with it.
 #[derive(Clone, Copy, Debug)]
 struct Known {

@@ -15,6 +15,7 @@ pub(super) use holders::{Holder, Place, Share};
 
 use super::{
     pool::{Buddies, Pool},
+    snapshot::{FrozenCell, FrozenRun},
     table::{Arenas, Position, Table},
     view::{CELL_BLOCKS, Cell, CellId, Run, RunId, Shared, View, chunk_bits},
 };
@@ -120,6 +121,27 @@ impl Store {
 
     pub(super) fn bytes(&self) -> usize {
         self.arenas.view.bytes() + self.table.bytes()
+    }
+
+    /// Copies all that a snapshot needs: cells, runs and the lists of holders.
+    pub(super) fn freeze(&self) -> (Vec<FrozenCell>, Vec<FrozenRun>, Vec<u32>) {
+        let View { cells, runs, lists, .. } = &*self.arenas.view;
+        let cells = cells.copy(|cell| FrozenCell {
+            run: cell.run.load(Ordering::Relaxed),
+            prev: cell.prev.load(Ordering::Relaxed),
+            blocks: cell.blocks.each_ref().map(|block| block.load(Ordering::Relaxed)),
+        });
+        let runs = runs.copy(|run| {
+            let (len, count) = run.len_and_holders();
+            FrozenRun {
+                parent: run.parent.load(Ordering::Relaxed),
+                len,
+                count,
+                holders: run.holders.load(Ordering::Relaxed),
+                tail: run.tail.load(Ordering::Relaxed),
+            }
+        });
+        (cells, runs, lists.copy(|word| word.load(Ordering::Relaxed)))
     }
 
     pub(super) fn find(&self, hash: BlockHash) -> Option<Position> {

@@ -128,6 +128,13 @@ impl<T: Default> Chunks<T> {
         self.chunks.get((id >> self.bits) as usize)?.get(at..at + count)
     }
 
+    /// All items, in order.
+    pub(super) fn copy<U>(&self, copy: impl Fn(&T) -> U) -> Vec<U> {
+        let mut all = Vec::with_capacity(self.chunks.len() << self.bits);
+        all.extend(self.chunks.iter().flat_map(|chunk| chunk.iter()).map(copy));
+        all
+    }
+
     pub(super) fn push_chunk(&mut self) {
         self.chunks.push((0..1usize << self.bits).map(|_| T::default()).collect());
     }

@@ -1,5 +1,7 @@
 //! Everything about the index that is proved from outside.
 
+#![allow(clippy::cast_possible_truncation, reason = "the numbers of tests are small")]
+
 #[cfg(test)]
 mod history;
 
@@ -10,4 +12,15 @@ mod model;
 mod replay;
 
 #[cfg(test)]
+mod model_snapshot;
+
+#[cfg(test)]
 mod same_as_model;
+
+#[cfg(test)]
+mod snapshots;
+
+#[cfg(test)]
+#[path = "../../workload/mod.rs"]
+#[expect(dead_code, reason = "the benches use what the tests do not")]
+mod workload;

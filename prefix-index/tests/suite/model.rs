@@ -8,9 +8,10 @@
     reason = "short and obvious comes first here"
 )]
 
+mod digest;
+
 use std::{
     collections::{BTreeMap, BTreeSet},
-    hash::{DefaultHasher, Hasher},
     net::SocketAddr,
 };
 
@@ -22,37 +23,37 @@ use convoy_prefix_index::{
 
 #[derive(Clone, Debug)]
 pub(crate) struct Model {
-    parameters: Parameters,
-    endpoints: BTreeMap<SocketAddr, EndpointState>,
+    pub(crate) parameters: Parameters,
+    pub(crate) endpoints: BTreeMap<SocketAddr, EndpointState>,
     /// Every block that an endpoint holds.
-    blocks: BTreeMap<BlockHash, Block>,
-    origins: BTreeMap<Origin, Sequence>,
+    pub(crate) blocks: BTreeMap<BlockHash, Block>,
+    pub(crate) origins: BTreeMap<Origin, Sequence>,
     slots_used: u32,
 }
 
 #[derive(Clone, Debug)]
-struct Block {
-    parent: Option<BlockHash>,
+pub(crate) struct Block {
+    pub(crate) parent: Option<BlockHash>,
     depth: u32,
     holders: u32,
 }
 
 #[derive(Clone, Debug)]
-struct EndpointState {
-    incarnation: Incarnation,
+pub(crate) struct EndpointState {
+    pub(crate) incarnation: Incarnation,
     slot: EndpointSlot,
-    capacity_blocks: u32,
-    holdings: BTreeMap<BlockHash, Holding>,
+    pub(crate) capacity_blocks: u32,
+    pub(crate) holdings: BTreeMap<BlockHash, Holding>,
     /// Blocks held without a held child, in the order in which they go.
     leaves: BTreeSet<(Stamp, BlockHash)>,
 }
 
 #[derive(Clone, Debug, Default)]
-struct Holding {
-    children: u32,
+pub(crate) struct Holding {
+    pub(crate) children: u32,
     /// A leaf has one. So has an inner block that was used as a chain's end, younger than any
     /// use of what follows it.
-    mark: Option<Stamp>,
+    pub(crate) mark: Option<Stamp>,
 }
 
 impl EndpointState {
@@ -147,43 +148,6 @@ impl Model {
 
     pub(crate) fn memberships(&self) -> u64 {
         self.endpoints.values().map(|state| state.holdings.len() as u64).sum()
-    }
-
-    pub(crate) fn endpoint_digest(&self, endpoint: &Endpoint) -> Option<u64> {
-        let state = self.endpoints.get(&endpoint.address())?;
-        let marks = state
-            .holdings
-            .iter()
-            .filter_map(|(block, holding)| Some(fold(&[block.get(), holding.mark?.0])))
-            .fold(0, u64::wrapping_add);
-        let address = match endpoint.address() {
-            SocketAddr::V4(v4) => [4 << 16 | u64::from(v4.port()), v4.ip().to_bits().into(), 0],
-            SocketAddr::V6(v6) => {
-                let ip = v6.ip().to_bits();
-                [6 << 16 | u64::from(v6.port()), (ip >> 64) as u64, ip as u64]
-            }
-        };
-        let [a, b, c] = address;
-        let capacity = state.capacity_blocks.into();
-        Some(fold(&[a, b, c, state.incarnation.0, capacity, state.holdings.len() as u64, marks]))
-    }
-
-    pub(crate) fn digest(&self) -> u64 {
-        let hash = &self.parameters.hash;
-        let mut words = vec![
-            u64::from(hash.version().number()) << 32 | u64::from(hash.block_bytes()),
-            hash.key_id(),
-            self.parameters.memberships_max,
-            self.endpoints.len() as u64,
-        ];
-        words.extend(self.endpoints.iter().filter_map(|(address, state)| {
-            self.endpoint_digest(&Endpoint::new(*address, state.incarnation))
-        }));
-        words.push(self.origins.len() as u64);
-        for (origin, sequence) in &self.origins {
-            words.extend([origin.replica, origin.start, sequence.0]);
-        }
-        fold(&words)
     }
 
     fn find(&mut self, endpoint: &Endpoint) -> Result<&mut EndpointState, Refusal> {
@@ -450,13 +414,4 @@ impl Model {
             self.evict(address, block);
         }
     }
-}
-
-fn fold(words: &[u64]) -> u64 {
-    words.iter().fold(0, |folded, word| {
-        let mut hasher = DefaultHasher::new();
-        hasher.write(&folded.to_le_bytes());
-        hasher.write(&word.to_le_bytes());
-        hasher.finish()
-    })
 }

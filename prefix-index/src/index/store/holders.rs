@@ -138,7 +138,7 @@ impl Store {
     }
 
     /// Replaces a run's holders.
-    pub(super) fn put_holders(&mut self, run: RunId, holders: &[(Holder, Place)]) {
+    pub(in crate::index) fn put_holders(&mut self, run: RunId, holders: &[(Holder, Place)]) {
         let (_, before) = self.run(run).len_and_holders();
         let list = self.make_list(run, before, holders.len());
         self.run(run).begin();
