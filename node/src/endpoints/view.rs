@@ -65,16 +65,14 @@ impl InFlight {
         self.counters.requests.load(Ordering::Relaxed)
     }
 
-    pub fn started(&self) {
-        self.counters.requests.fetch_add(1, Ordering::Relaxed);
+    /// Counts `requests` in.
+    pub fn started(&self, requests: u32) {
+        self.counters.requests.fetch_add(requests, Ordering::Relaxed);
     }
 
-    /// Counts one down. Never below zero: a finish without a start is ignored.
-    pub fn finished(&self) {
-        let _ =
-            self.counters.requests.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |requests| {
-                requests.checked_sub(1)
-            });
+    /// Counts `requests` out that were counted in.
+    pub fn finished(&self, requests: u32) {
+        self.counters.requests.fetch_sub(requests, Ordering::Relaxed);
     }
 }
 

@@ -98,18 +98,33 @@ impl Desk {
         }
     }
 
-    /// Whether to watch the response to the next request.
-    pub(super) fn observes(&mut self) -> bool {
+    /// Whether to watch the response to the next request, and for how many requests it then stands.
+    ///
+    /// Where one in 3.3 is watched, it stands for three or four, so that sums come out right.
+    pub(super) fn observes(&mut self) -> Option<u32> {
         match self.service.behaviour.observation {
-            ResponseObservation::Full => true,
-            ResponseObservation::Off => false,
-            ResponseObservation::Some(share) => self.random.f64() < share.get(),
+            ResponseObservation::Full => Some(1),
+            ResponseObservation::Off => None,
+            ResponseObservation::Some(share) => {
+                let watched = self.random.f64() < share.get();
+                let exact = (1.0 / share.get()).min(STANDS_FOR_MAX);
+                watched.then(|| round_at_random(exact, &mut self.random))
+            }
         }
     }
 
     pub(super) fn log_refusal(&mut self, refusal: &Refusal, request_id: &str) {
         self.refusals.log(refusal, request_id, clock::now());
     }
+}
+
+/// The smallest share that is made up for; below it, metrics show less than there is.
+const STANDS_FOR_MAX: f64 = 10_000.0;
+
+/// `exact` rounded up or down, so that the mean of many is exact.
+#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "from 0 to 10,000")]
+fn round_at_random(exact: f64, random: &mut fastrand::Rng) -> u32 {
+    exact.floor() as u32 + u32::from(random.f64() < exact.fract())
 }
 
 /// Says refusals that an operator must hear of, once a second at most; others only in detail logs.

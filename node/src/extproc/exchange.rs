@@ -270,11 +270,12 @@ impl Exchange {
             recorder.picked(asking.body_bytes);
         }
         let observe = desk.observes();
-        if observe {
-            self.watch = Some(Box::new(Watch::asked(asking, &picked, recorder, self.opened_at)));
+        if let Some(stands_for) = observe {
+            let begun = (self.opened_at, stands_for);
+            self.watch = Some(Box::new(Watch::asked(asking, &picked, recorder, begun)));
         }
         asking.picked = Some(picked);
-        let next = conversation.picked(observe, answers);
+        let next = conversation.picked(observe.is_some(), answers);
         desk.service.held(held, conversation.held_bytes());
         Ok(next)
     }

@@ -25,6 +25,8 @@ use crate::{
 pub(super) struct Watch {
     opened_at: Instant,
     recorder: Rc<Recorder>,
+    /// Requests that this one stands for: more than one where only a share is watched.
+    stands_for: u32,
     running: Option<Running>,
     sighting: Option<Sighting>,
     rename: Option<Rename>,
@@ -43,20 +45,21 @@ pub(super) struct Watch {
 struct Running {
     endpoint: Arc<Endpoint>,
     recorder: Rc<Recorder>,
+    stands_for: u32,
 }
 
 impl Running {
-    fn new(endpoint: Arc<Endpoint>, recorder: Rc<Recorder>) -> Self {
-        endpoint.in_flight.started();
-        recorder.started();
-        Self { endpoint, recorder }
+    fn new(endpoint: Arc<Endpoint>, recorder: Rc<Recorder>, stands_for: u32) -> Self {
+        endpoint.in_flight.started(stands_for);
+        recorder.started(stands_for);
+        Self { endpoint, recorder, stands_for }
     }
 }
 
 impl Drop for Running {
     fn drop(&mut self) {
-        self.endpoint.in_flight.finished();
-        self.recorder.stopped();
+        self.endpoint.in_flight.finished(self.stands_for);
+        self.recorder.stopped(self.stands_for);
     }
 }
 
@@ -66,10 +69,12 @@ impl Watch {
         asking: &Asking,
         picked: &Pick,
         recorder: Rc<Recorder>,
-        opened_at: Instant,
+        (opened_at, stands_for): (Instant, u32),
     ) -> Self {
-        let running = Running::new(Arc::clone(&picked.endpoint), Rc::clone(&recorder));
+        let endpoint = Arc::clone(&picked.endpoint);
+        let running = Running::new(endpoint, Rc::clone(&recorder), stands_for);
         Self {
+            stands_for,
             running: Some(running),
             sighting: picked.sighting.clone(),
             rename: Rename::new(asking.target(), asking.model()),
@@ -87,6 +92,7 @@ impl Watch {
         Self {
             opened_at,
             recorder,
+            stands_for: 1,
             running: None,
             sighting: None,
             rename: None,
@@ -144,7 +150,7 @@ impl Watch {
             if let (Some(prefixes), Some(sighting)) = (&desk.service.prefixes, sighting) {
                 prefixes.moved(sighting, &endpoint);
             }
-            *running = Running::new(endpoint, Rc::clone(&self.recorder));
+            *running = Running::new(endpoint, Rc::clone(&self.recorder), self.stands_for);
         }
     }
 
@@ -160,7 +166,8 @@ impl Watch {
         if self.streaming
             && let Some(last) = self.last_chunk_at.replace(now)
         {
-            self.recorder.chunk_came_after(now.saturating_duration_since(last));
+            let gap = now.saturating_duration_since(last);
+            self.recorder.chunk_came_after(gap, self.stands_for);
         }
         self.answer.feed(&chunk);
         match &self.rename {
@@ -172,16 +179,16 @@ impl Watch {
     /// Takes the end of the response.
     pub(super) fn on_end(&mut self, now: Instant) {
         let usage = self.answer.usage().unwrap_or_default();
-        let completion_tokens = usage.completion_tokens.unwrap_or_default();
-        let prompt_tokens = usage.prompt_tokens.unwrap_or_default();
-        self.recorder.usage(prompt_tokens, completion_tokens, usage.cached_tokens);
         let since = |at: Instant| at.saturating_duration_since(self.opened_at);
         self.recorder.finished(&Finished {
+            stands_for: self.stands_for,
             streaming: self.streaming,
             response_bytes: self.response_bytes,
             first_byte_after: self.first_byte_at.map(since),
             last_byte_after: since(now),
-            completion_tokens,
+            prompt_tokens: usage.prompt_tokens.unwrap_or_default(),
+            completion_tokens: usage.completion_tokens.unwrap_or_default(),
+            cached_tokens: usage.cached_tokens,
         });
         self.running = None;
     }

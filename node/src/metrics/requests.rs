@@ -29,10 +29,12 @@ struct Observer {
 }
 
 impl Observer {
-    fn observe(&self, value: f64) {
-        self.current.observe(value);
-        if let Some(legacy) = &self.legacy {
-            legacy.observe(value);
+    fn observe(&self, value: f64, times: u32) {
+        for _ in 0..times {
+            self.current.observe(value);
+            if let Some(legacy) = &self.legacy {
+                legacy.observe(value);
+            }
         }
     }
 }
@@ -280,11 +282,16 @@ pub struct Recorder {
 /// What a finished response told of itself. Times count from the request's headers.
 #[derive(Clone, Copy, Debug)]
 pub struct Finished {
+    /// Requests that this one stands for: more than one where only a share is watched.
+    pub stands_for: u32,
     pub streaming: bool,
     pub response_bytes: u64,
     pub first_byte_after: Option<Duration>,
     pub last_byte_after: Duration,
+    pub prompt_tokens: u64,
     pub completion_tokens: u64,
+    /// `None` if the model server does not tell.
+    pub cached_tokens: Option<u64>,
 }
 
 impl Recorder {
@@ -292,17 +299,19 @@ impl Recorder {
     pub fn picked(&self, bytes: u64) {
         self.total.inc();
         self.legacy_total.inc();
-        self.request_bytes.observe(as_f64(bytes));
+        self.request_bytes.observe(as_f64(bytes), 1);
     }
 
-    pub fn started(&self) {
-        self.running.inc();
-        self.legacy_running.inc();
+    /// So many requests run now.
+    pub fn started(&self, requests: u32) {
+        self.running.inc_by(i64::from(requests));
+        self.legacy_running.inc_by(i64::from(requests));
     }
 
-    pub fn stopped(&self) {
-        self.running.dec();
-        self.legacy_running.dec();
+    /// So many of those that were started run no more.
+    pub fn stopped(&self, requests: u32) {
+        self.running.dec_by(i64::from(requests));
+        self.legacy_running.dec_by(i64::from(requests));
     }
 
     pub fn failed(&self, error_code: &'static str) {
@@ -323,40 +332,34 @@ impl Recorder {
         self.metrics.errors.get_or_create(&labels).inc();
     }
 
-    pub fn chunk_came_after(&self, since_last_chunk: Duration) {
-        self.itl.observe(since_last_chunk.as_secs_f64());
-    }
-
-    pub fn usage(&self, prompt_tokens: u64, completion_tokens: u64, cached_tokens: Option<u64>) {
-        if 0 < prompt_tokens {
-            self.input_tokens.observe(as_f64(prompt_tokens));
-        }
-        if 0 < completion_tokens {
-            self.output_tokens.observe(as_f64(completion_tokens));
-        }
-        if let Some(cached) = cached_tokens {
-            self.cached_tokens.observe(as_f64(cached));
-        }
+    /// A chunk of a streamed response came so long after the one before it.
+    pub fn chunk_came_after(&self, since_last_chunk: Duration, stands_for: u32) {
+        self.itl.observe(since_last_chunk.as_secs_f64(), stands_for);
     }
 
     pub fn finished(&self, finished: &Finished) {
+        let times = finished.stands_for;
         let whole = finished.last_byte_after.as_secs_f64();
-        self.duration.observe(whole);
-        self.response_bytes.observe(as_f64(finished.response_bytes));
+        self.duration.observe(whole, times);
+        self.response_bytes.observe(as_f64(finished.response_bytes), times);
         let tokens = as_f64(finished.completion_tokens);
+        if 0 < finished.prompt_tokens {
+            self.input_tokens.observe(as_f64(finished.prompt_tokens), times);
+        }
         if 0 < finished.completion_tokens {
-            self.ntpot.observe(whole / tokens);
+            self.output_tokens.observe(tokens, times);
+            self.ntpot.observe(whole / tokens, times);
+        }
+        if let Some(cached) = finished.cached_tokens {
+            self.cached_tokens.observe(as_f64(cached), times);
         }
         let Some(first) = finished.first_byte_after.map(|after| after.as_secs_f64()) else {
             return;
         };
-        if !finished.streaming {
-            self.ttft_whole.observe(first);
-            return;
-        }
-        self.ttft_streaming.observe(first);
-        if 1 < finished.completion_tokens && first < whole {
-            self.tpot.observe((whole - first) / (tokens - 1.0));
+        let ttft = if finished.streaming { &self.ttft_streaming } else { &self.ttft_whole };
+        (0..times).for_each(|_| ttft.observe(first));
+        if finished.streaming && 1 < finished.completion_tokens && first < whole {
+            self.tpot.observe((whole - first) / (tokens - 1.0), times);
         }
     }
 }

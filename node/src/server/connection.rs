@@ -29,6 +29,9 @@ const READ_BYTES: usize = 64 << 10;
 /// body refers to it.
 const READ_BYTES_MIN: usize = 4 << 10;
 
+/// A gateway speaks first, and at once. What has not spoken by then is not one.
+const SILENT_MAX: Duration = Duration::from_secs(10);
+
 /// Pieces of output written at once; the kernel takes 1,024.
 const SLICES: usize = 64;
 
@@ -40,6 +43,8 @@ pub(super) struct Driver<S> {
     read: BytesMut,
     unflushed: bool,
     output_bytes_max: usize,
+    /// When a connection that has said nothing is closed; `None` once it has.
+    silent_until: Option<Instant>,
     /// When the connection is asked to go for its age.
     ends_at: Option<Instant>,
     timer: Pin<Box<Sleep>>,
@@ -57,6 +62,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Driver<S> {
             streams: Streams::new(thread),
             read: BytesMut::with_capacity(READ_BYTES),
             unflushed: false,
+            silent_until: Some(clock::now() + SILENT_MAX),
             ends_at,
             timer: Box::pin(tokio::time::sleep(Duration::ZERO)),
             timer_at: None,
@@ -96,6 +102,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Driver<S> {
     fn poll_turn(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         loop {
             self.poll_timer(cx);
+            if self.silent_until.is_some_and(|until| until <= clock::now()) {
+                return Poll::Ready(Ok(()));
+            }
             // What cannot be written yet does not keep what has arrived from being read, until too
             // much waits.
             let written = self.poll_write(cx)?;
@@ -111,6 +120,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Driver<S> {
             if ready!(poll_read_buf(Pin::new(&mut self.socket), cx, &mut self.read))? == 0 {
                 return Poll::Ready(Ok(()));
             }
+            self.silent_until = None;
             let now = clock::now();
             let received = self.http2.receive(self.read.split().freeze(), now);
             self.streams.answer_events(&mut self.http2, now);
@@ -125,7 +135,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Driver<S> {
 
     /// Does what it is time for, and has this task woken when it is time for more.
     fn poll_timer(&mut self, cx: &mut Context<'_>) {
-        while let Some(at) = earlier(self.streams.wake_at(), self.ends_at) {
+        while let Some(at) =
+            earlier(self.streams.wake_at(), earlier(self.silent_until, self.ends_at))
+        {
             if self.timer_at.is_none_or(|set| at < set) {
                 self.timer.as_mut().reset(at.into());
                 self.timer_at = Some(at);
@@ -139,6 +151,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Driver<S> {
             if self.ends_at.is_some_and(|at| at <= now) {
                 self.ends_at = None;
                 self.http2.go_away();
+            }
+            if self.silent_until.is_some_and(|until| until <= now) {
+                return;
             }
         }
     }

@@ -12,7 +12,12 @@ use std::{
 };
 
 use rustls::ServerConfig;
-use tokio::{net::TcpListener, sync::watch, task::JoinHandle};
+use socket2::TcpKeepalive;
+use tokio::{
+    net::{TcpListener, TcpStream},
+    sync::watch,
+    task::JoinHandle,
+};
 use tokio_rustls::TlsAcceptor;
 
 use crate::{extproc::Service, health::Readiness, http2::Limits, watchdog::Heartbeat};
@@ -138,14 +143,25 @@ fn accept(listener: TcpListener, threads: Arc<Vec<Handle>>) -> JoinHandle<()> {
                     continue;
                 }
             };
-            let handed_over = socket.set_nodelay(true).and_then(|()| socket.into_std());
-            let Ok(socket) = handed_over else { continue };
+            let Ok(socket) = prepare(socket) else { continue };
             let idlest = threads.iter().min_by_key(|thread| thread.connections());
             if !idlest.is_some_and(|thread| thread.take_up(socket)) {
                 tracing::warn!("a connection was dropped: the serving thread does not keep up");
             }
         }
     })
+}
+
+/// Makes a fresh connection fit for small messages, and for noticing that its peer is gone: a
+/// gateway whose node was lost says no goodbye.
+fn prepare(socket: TcpStream) -> io::Result<std::net::TcpStream> {
+    socket.set_nodelay(true)?;
+    let keepalive = TcpKeepalive::new()
+        .with_time(Duration::from_secs(30))
+        .with_interval(Duration::from_secs(10))
+        .with_retries(3);
+    socket2::SockRef::from(&socket).set_tcp_keepalive(&keepalive)?;
+    socket.into_std()
 }
 
 /// Binds `address`. The port can be taken over at once from a process that has just ended.

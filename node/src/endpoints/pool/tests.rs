@@ -90,7 +90,7 @@ fn a_readiness_flap_keeps_the_endpoint_and_its_sample() {
 fn another_description_keeps_slot_and_counts() {
     let mut pool = pool(&[listed("a")]);
     let before = endpoint(&pool, "a");
-    before.in_flight.started();
+    before.in_flight.started(1);
     let relabelled =
         ListedEndpoint { labels: [("role".into(), "decode".into())].into(), ..listed("a") };
     assert_eq!(pool.apply(Event::Listed(vec![relabelled])), Changed::Members);
@@ -103,7 +103,7 @@ fn another_description_keeps_slot_and_counts() {
 fn another_incarnation_is_another_life_with_another_slot() {
     let mut pool = pool(&[incarnation("a", "1")]);
     let before = endpoint(&pool, "a");
-    before.in_flight.started();
+    before.in_flight.started(1);
     let now = crate::clock::now();
     pool.hear(heard(&pool, "a", now, started(1.0)));
     assert_eq!(pool.apply(Event::Upserted(incarnation("a", "2"))), Changed::Members);

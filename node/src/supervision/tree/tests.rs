@@ -197,7 +197,7 @@ async fn an_edit_of_the_file_moves_the_scrapers_and_keeps_what_stays() {
     let fixture = Fixture::new(&[&a]).await;
     fixture.eventually_queues(&[Some(1)]).await;
     let first = Arc::clone(&fixture.tree.view().load().members[0].endpoint);
-    first.in_flight.started();
+    first.in_flight.started(1);
     write(&fixture.path, &[&a, &b]);
     fixture.eventually_queues(&[Some(1), Some(2)]).await;
     let view = fixture.tree.view().load_full();
