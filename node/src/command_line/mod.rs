@@ -1,7 +1,7 @@
 //! The command line of the picker that Convoy replaces, and Convoy's own flags.
 //!
-//! [`flags`] is the one table of flags: arguments are read by it, and help and documentation are
-//! written from it. What an operator writes becomes a [`written::Written`], and, once it is known to
+//! `flags` is the one table of flags: arguments are read by it, and help and documentation are
+//! written from it. What an operator writes becomes a `written::Written`, and, once it is known to
 //! make sense, [`Settings`].
 
 mod arguments;

@@ -1,6 +1,6 @@
 //! `EndpointPickerConfig`: read, checked, and turned into what the picker runs.
 //!
-//! [`written::Written`] is what stands in the file, [`Checked`] what makes sense. Whatever is wrong
+//! `written::Written` is what stands in the file, [`Checked`] what makes sense. Whatever is wrong
 //! stops the start with an [`Invalid`] that names file, key, value and remedy.
 
 mod built_in;
