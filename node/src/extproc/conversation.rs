@@ -270,6 +270,14 @@ impl Conversation {
         self.request_is_through()
     }
 
+    /// Lets a response that is held pass as it comes from here on, because there is no more room.
+    pub(super) fn hold_no_more(&mut self, answers: &mut Vec<Answer>) {
+        if self.phase == Phase::Holding {
+            self.give_back(Side::Response, false, answers);
+            self.phase = Phase::Streaming;
+        }
+    }
+
     /// Ends the conversation: the caller answered Envoy directly.
     pub(super) fn finish(&mut self) {
         self.release();

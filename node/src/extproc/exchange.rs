@@ -227,9 +227,13 @@ impl Exchange {
         let mut next = conversation.on(input, &mut answers)?;
         let held = conversation.held_bytes();
         if !desk.service.held(held_before, held) {
-            desk.service.streams.refused_by(Bound::BodiesBytes);
-            let bytes_max = desk.service.bounds.bodies_bytes_max();
-            return Ok(self.refuse(&Refusal::BodiesTooLarge { bytes_max }, desk));
+            if !conversation.is_answering() {
+                desk.service.streams.refused_by(Bound::BodiesBytes);
+                let bytes_max = desk.service.bounds.bodies_bytes_max();
+                return Ok(self.refuse(&Refusal::BodiesTooLarge { bytes_max }, desk));
+            }
+            conversation.hold_no_more(&mut answers);
+            desk.service.held(held, conversation.held_bytes());
         }
         if next == Next::Pick {
             next = match self.pick(&mut answers, desk, now) {

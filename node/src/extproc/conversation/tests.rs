@@ -232,6 +232,18 @@ fn an_answer_too_long_to_hold_passes_as_it_comes() {
     assert_eq!(sent, 3 * RESPONSE_HELD_BYTES_MAX);
 }
 
+#[test]
+fn an_answer_for_which_there_is_no_room_passes_as_it_comes() {
+    let mut conversation = Conversation::new(FULL);
+    let mut answers = Vec::new();
+    conversation.on(input("200"), &mut answers).unwrap();
+    conversation.on(input("answer ab"), &mut answers).unwrap();
+    conversation.hold_no_more(&mut answers);
+    conversation.on(input("answer cd."), &mut answers).unwrap();
+    let shown: Vec<String> = answers.iter().map(show).collect();
+    assert_eq!(shown, ["Response headers", "Response ab", "Response cd."]);
+}
+
 fn any_input() -> impl Strategy<Value = Input> {
     let body = prop::collection::vec(any::<u8>(), 0..9).prop_map(Bytes::from);
     prop_oneof![
