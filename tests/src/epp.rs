@@ -87,8 +87,13 @@ impl Epp {
             .args(["--grpc-port", "0", "--grpc-health-port", "0", "--metrics-port", "0"])
             .args(&launch.flags)
             .env("POD_NAME", &launch.name);
-        let mut process =
-            Process::start(&launch.name, command, &launch.directory).map_err(EppError::Start)?;
+        Self::start_as(&launch.name, command, &launch.directory).await
+    }
+
+    /// Starts the picker that `command` is, which logs JSON, and waits until it says SERVING. Its
+    /// logs go to `logs` and are called `name`.
+    pub async fn start_as(name: &str, command: Command, logs: &Path) -> Result<Self, EppError> {
+        let mut process = Process::start(name, command, logs).map_err(EppError::Start)?;
         match serving(&mut process).await {
             Ok(Some(ports)) => Ok(Self { process, ports }),
             Ok(None) => Err(EppError::Ended { log: process.last_words(20) }),

@@ -1,0 +1,15 @@
+//! What `epp` answers over a real socket, against what gateways and the picker that Convoy replaces
+//! have agreed on.
+
+mod gateway;
+mod messages;
+mod picker;
+
+mod requests;
+mod responses;
+
+mod modes;
+mod order;
+
+mod refusals;
+mod subsets;

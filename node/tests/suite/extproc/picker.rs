@@ -1,0 +1,147 @@
+//! The real `epp`, without TLS, on free ports, with endpoints from a file.
+
+use std::{fs, net::SocketAddr, path::Path, process::Command, time::Duration};
+
+use convoy_tests::{epp::Epp, processes::eventually, scratch::Scratch};
+use serde_json::{Value, json};
+
+use super::gateway::Gateway;
+
+/// How long anything may take that should happen at once.
+pub(super) const SOON: Duration = Duration::from_secs(20);
+
+/// The only endpoint of most tests. Nobody listens there: a pick needs no answer from it.
+pub(super) const ENDPOINT: &str = "192.168.1.2:8000";
+
+/// How a picker is set up.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Setup<'a> {
+    /// `ip:port` of each.
+    pub(super) endpoints: &'a [&'a str],
+    /// Where the page of each endpoint's load is.
+    pub(super) metrics_host: &'a str,
+    /// Types of the plugins beside `file-discovery`, in one profile.
+    pub(super) plugins: &'a [&'a str],
+    pub(super) flags: &'a [&'a str],
+}
+
+impl Default for Setup<'_> {
+    fn default() -> Self {
+        Self {
+            endpoints: &[ENDPOINT],
+            // Nobody listens there, and one learns that at once.
+            metrics_host: "127.0.0.1:1",
+            plugins: &["queue-scorer", "kv-cache-utilization-scorer", "prefix-cache-scorer"],
+            flags: &[],
+        }
+    }
+}
+
+/// A running picker. It is killed when dropped, and when this process dies.
+pub(super) struct Picker {
+    epp: Epp,
+    _files: Scratch,
+}
+
+impl Picker {
+    pub(super) async fn start(setup: Setup<'_>) -> Self {
+        let files = Scratch::new("extproc").unwrap();
+        let command = command(setup, files.path());
+        let epp = Epp::start_as("epp", command, files.path()).await;
+        let epp = epp.unwrap_or_else(|error| unreachable!("{error}"));
+        Self { epp, _files: files }
+    }
+
+    /// A picker of one endpoint, started with `flags`.
+    pub(super) async fn with_flags(flags: &[&str]) -> Self {
+        Self::start(Setup { flags, ..Setup::default() }).await
+    }
+
+    /// A new connection to it.
+    pub(super) async fn gateway(&self) -> Gateway {
+        Gateway::to(self.epp.ports().extproc).await
+    }
+
+    pub(super) async fn metrics_page(&self) -> String {
+        self.epp.metrics_page().await.expect("a metrics page")
+    }
+
+    /// The sum of a metric's samples whose labels hold each of `labels`.
+    pub(super) async fn metric(&self, name: &str, labels: &[&str]) -> f64 {
+        sum(&self.metrics_page().await, name, labels)
+    }
+
+    /// Waits until a metric is `expected`.
+    pub(super) async fn metric_becomes(&self, name: &str, labels: &[&str], expected: f64) {
+        let mut found = f64::NAN;
+        let waited = eventually(name, SOON, async || {
+            found = self.metric(name, labels).await;
+            (found.to_bits() == expected.to_bits()).then_some(())
+        });
+        let happened = waited.await.is_ok();
+        assert!(happened, "{name} {labels:?} is {found}, not {expected}");
+    }
+}
+
+/// The command that starts a picker; its files are in `directory`.
+pub(super) fn command(setup: Setup<'_>, directory: &Path) -> Command {
+    let endpoints = directory.join("endpoints.yaml");
+    fs::write(&endpoints, list(setup).to_string()).unwrap();
+    let configuration = directory.join("endpoint-picker-config.yaml");
+    fs::write(&configuration, configured(setup, &endpoints).to_string()).unwrap();
+    let mut command = Command::new(env!("CARGO_BIN_EXE_epp"));
+    command
+        .args(["--pool-name", "pool", "--zap-encoder", "json", "--secure-serving=false"])
+        .args(["--grpc-port", "0", "--grpc-health-port", "0", "--metrics-port", "0"])
+        .arg("--config-file")
+        .arg(configuration)
+        .args(setup.flags);
+    command
+}
+
+/// The file of endpoints; JSON is YAML.
+fn list(setup: Setup<'_>) -> Value {
+    let endpoint = |(number, address): (usize, &&str)| {
+        let address: SocketAddr = address.parse().unwrap();
+        json!({
+            "name": format!("pod-{number}"),
+            "address": address.ip(),
+            "port": address.port().to_string(),
+            "metricsHost": setup.metrics_host,
+        })
+    };
+    json!({ "endpoints": setup.endpoints.iter().enumerate().map(endpoint).collect::<Vec<_>>() })
+}
+
+fn configured(setup: Setup<'_>, endpoints: &Path) -> Value {
+    let discovery = json!({ "type": "file-discovery", "parameters": { "path": endpoints } });
+    let plugins = setup.plugins.iter().map(|kind| json!({ "type": kind }));
+    json!({
+        "apiVersion": "llm-d.ai/v1alpha1",
+        "kind": "EndpointPickerConfig",
+        "plugins": plugins.chain([discovery]).collect::<Vec<_>>(),
+        "dataLayer": { "discovery": { "pluginRef": "file-discovery" } },
+    })
+}
+
+fn sum(page: &str, name: &str, labels: &[&str]) -> f64 {
+    let samples = page.lines().filter_map(|line| {
+        let (series, value) = line.rsplit_once(' ')?;
+        let (found, rest) = series.split_once('{').unwrap_or((series, ""));
+        let is_asked = found == name && labels.iter().all(|label| rest.contains(label));
+        is_asked.then(|| value.parse::<f64>().unwrap())
+    });
+    samples.sum()
+}
+
+#[test]
+fn samples_are_summed_by_name_and_labels() {
+    let page = "# TYPE a counter\na_total{b=\"c\",d=\"e\"} 1\na_total{b=\"c\"} 2\naa_total 4\n";
+    let check = |name, labels: &[&str], expected: f64| {
+        assert!((sum(page, name, labels) - expected).abs() < 1e-9, "{name} {labels:?}");
+    };
+    check("a_total", &[], 3.0);
+    check("a_total", &["d=\"e\""], 1.0);
+    check("aa_total", &[], 4.0);
+    check("b_total", &[], 0.0);
+}

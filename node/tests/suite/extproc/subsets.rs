@@ -1,0 +1,115 @@
+//! The gateway's choice of candidates, told in metadata.
+
+use prost_types::{Value, value::Kind};
+
+use super::{
+    messages::{
+        DESTINATION, END, MORE, list, picked, refused, request_body, request_headers, text,
+        with_metadata,
+    },
+    picker::{Picker, Setup},
+};
+
+const NAMESPACE: &str = "envoy.lb.subset_hint";
+const KEY: &str = "x-gateway-destination-endpoint-subset";
+
+const A: &str = "10.0.0.1:8000";
+const B: &str = "10.0.0.2:8000";
+const C: &str = "[fd00::3]:8000";
+
+async fn picker(flags: &[&str]) -> Picker {
+    Picker::start(Setup { endpoints: &[A, B, C], flags, ..Setup::default() }).await
+}
+
+/// Asks often among `hint`; answers with the endpoints that were ever picked, none for a refusal,
+/// which is the same for requests with and without a body.
+async fn chosen(picker: &Picker, namespace: &str, hint: &Value) -> Vec<String> {
+    let gateway = picker.gateway().await;
+    let mut chosen = Vec::new();
+    let hinted = |message| with_metadata(message, namespace, KEY, hint.clone());
+    let body = || request_body(r#"{"model":"m","prompt":"a"}"#, END);
+    for number in 0..40 {
+        let mut stream = gateway.open();
+        match number % 3 {
+            0 => stream.say(hinted(request_headers(&[], END))),
+            1 => {
+                stream.say(hinted(request_headers(&[], MORE)));
+                stream.say(body());
+            }
+            _ => {
+                stream.say(request_headers(&[], MORE));
+                stream.say(hinted(body()));
+            }
+        }
+        let answer = stream.answer().await;
+        let metadata = answer.dynamic_metadata.as_ref().map(|metadata| {
+            let Some(Kind::StructValue(lb)) = &metadata.fields["envoy.lb"].kind else {
+                unreachable!("{metadata:?}");
+            };
+            lb.fields[DESTINATION].clone()
+        });
+        if let Some(Value { kind: Some(Kind::StringValue(endpoint)) }) = metadata {
+            chosen.push(endpoint);
+            continue;
+        }
+        let text = "inference error: ServiceUnavailable - failed to find endpoint candidates for \
+                    serving the request";
+        assert_eq!(answer, refused(503, text, Some("rejected-no-endpoints")));
+        stream.ended_well().await;
+    }
+    chosen.sort();
+    chosen.dedup();
+    chosen
+}
+
+#[tokio::test]
+async fn a_subset_confines_the_pick_by_address_whatever_the_port() {
+    let picker = picker(&[]).await;
+    let rows: [(Value, &[&str]); 11] = [
+        (list([text("10.0.0.1:8000")]), &[A]),
+        (list([text("10.0.0.1:9")]), &[A]),
+        (list([text("10.0.0.1")]), &[A]),
+        (list([text("10.0.0.1:8000"), text("10.0.0.2:8000")]), &[A, B]),
+        (list([text("[fd00::3]:8000")]), &[C]),
+        (list([text("fd00::3")]), &[C]),
+        (text("10.0.0.1:8000, fd00::3"), &[A, C]),
+        (list([Value { kind: Some(Kind::NumberValue(1.0)) }, text("10.0.0.2:8000")]), &[B]),
+        (list([text("10.9.9.9:8000")]), &[]),
+        (list([text("nobody")]), &[]),
+        (list([]), &[]),
+    ];
+    for (hint, expected) in rows {
+        assert_eq!(chosen(&picker, NAMESPACE, &hint).await, expected, "{hint:?}");
+    }
+}
+
+#[tokio::test]
+async fn what_is_no_subset_confines_nothing() {
+    let picker = picker(&[]).await;
+    for hint in [
+        Value { kind: Some(Kind::NumberValue(1.0)) },
+        Value { kind: Some(Kind::BoolValue(true)) },
+        Value { kind: Some(Kind::NullValue(0)) },
+        Value { kind: None },
+    ] {
+        assert_eq!(chosen(&picker, NAMESPACE, &hint).await, [A, B, C], "{hint:?}");
+    }
+    let elsewhere = list([text("10.0.0.1:8000")]);
+    assert_eq!(chosen(&picker, "envoy.lb", &elsewhere).await, [A, B, C]);
+}
+
+#[tokio::test]
+async fn a_subset_can_be_ignored_by_a_flag() {
+    let picker = picker(&["--disable-endpoint-subset-filter"]).await;
+    assert_eq!(chosen(&picker, NAMESPACE, &list([text("10.0.0.1")])).await, [A, B, C]);
+}
+
+#[tokio::test]
+async fn the_pick_of_a_subset_is_told_as_any_other() {
+    let picker = picker(&[]).await;
+    let gateway = picker.gateway().await;
+    let hint = list([text("fd00::3")]);
+    let headers = request_headers(&[("x-request-id", "1")], END);
+    let mut stream = gateway.ask([with_metadata(headers, NAMESPACE, KEY, hint)]);
+    assert_eq!(stream.answer().await, picked(C, &[]));
+}
