@@ -70,6 +70,9 @@ impl Asking {
         if let AskedBody::Unclaimed { path } = &self.body {
             return Err(Refusal::NoParser { path: path.clone() });
         }
+        if !matches!(self.body, AskedBody::Reading(_)) {
+            return Ok(());
+        }
         if let AskedBody::Reading(scanner) = std::mem::replace(&mut self.body, AskedBody::None) {
             let request = scanner.finish(chunks).map_err(Refusal::BadBody)?;
             if request.api.needs_model()

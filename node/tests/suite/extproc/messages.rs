@@ -220,6 +220,11 @@ pub(super) fn request_body_as_is() -> ProcessingResponse {
     tell(Response::RequestBody(BodyResponse { response: Some(CommonResponse::default()) }))
 }
 
+/// The same on the way back.
+pub(super) fn response_body_as_is() -> ProcessingResponse {
+    tell(Response::ResponseBody(BodyResponse { response: Some(CommonResponse::default()) }))
+}
+
 pub(super) fn request_trailers_as_is() -> ProcessingResponse {
     tell(Response::RequestTrailers(TrailersResponse::default()))
 }
