@@ -38,7 +38,7 @@ pub enum Flow {
 pub enum Fault {
     #[error("the message is not a ProcessingRequest")]
     Malformed(#[from] DecodeError),
-    #[error("{0}")]
+    #[error(transparent)]
     OutOfOrder(#[from] OutOfOrder),
 }
 
