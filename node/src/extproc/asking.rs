@@ -20,7 +20,7 @@ pub(super) struct Asking {
     /// What was picked, once it was.
     pub(super) picked: Option<Pick>,
     /// Sent with the request when it came without an id.
-    pub(super) made_id: Option<String>,
+    made_id: Option<String>,
 }
 
 /// What is known of a request's body.
@@ -128,6 +128,12 @@ impl Asking {
         self.made_id.as_deref().unwrap_or(sent)
     }
 
+    /// The header of an id that was made here.
+    pub(super) fn made_id(&self) -> Option<(&[u8], &[u8])> {
+        let id = self.made_id.as_ref()?;
+        Some((names::REQUEST_ID.as_bytes(), id.as_bytes()))
+    }
+
     /// Whether the body says that the answer shall be streamed.
     pub(super) fn wants_stream(&self) -> bool {
         matches!(&self.body, AskedBody::Read(request) if request.stream)
@@ -141,10 +147,12 @@ impl Asking {
     pub(super) fn answer_headers(&self, picked: &Pick, out: &mut Vec<u8>) {
         let length = self.body_bytes.to_string();
         let length = (0 < self.body_bytes).then_some((&b"Content-Length"[..], length.as_bytes()));
-        let id = self.made_id.as_ref().map(|id| (names::REQUEST_ID.as_bytes(), id.as_bytes()));
         let again = !matches!(self.body, AskedBody::None);
         let again = again.then(|| set_again(&self.headers)).into_iter().flatten();
-        let set = [picked.header()].into_iter().chain(length).chain(id).chain(again);
+        // An empty id that came with the request would take the made one's place.
+        let is_made = |name: &[u8]| self.made_id.is_some() && name == names::REQUEST_ID.as_bytes();
+        let again = again.filter(|(name, _)| !is_made(name));
+        let set = [picked.header()].into_iter().chain(length).chain(self.made_id()).chain(again);
         picked.with_changes(|changes| answer::headers(Direction::Request, set, changes, out));
     }
 }

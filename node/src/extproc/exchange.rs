@@ -354,7 +354,7 @@ fn write_pick_in_body(
 ) {
     let Some(body) = rewritten else {
         outbox.push(Pieces::new(), |out| {
-            let set = [picked.header()];
+            let set = [picked.header()].into_iter().chain(asking.made_id());
             picked.with_changes(|changes| {
                 answer::body_unchanged(Direction::Request, set, changes, out);
             });
@@ -365,6 +365,7 @@ fn write_pick_in_body(
     let bytes = body.iter().map(Bytes::len).sum();
     outbox.push(body, |out| {
         let set = [picked.header(), (b"Content-Length", length.as_bytes())];
+        let set = set.into_iter().chain(asking.made_id());
         picked.with_changes(|changes| {
             answer::body_replaced(Direction::Request, set, changes, bytes, out);
         });

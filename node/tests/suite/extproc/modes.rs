@@ -10,6 +10,7 @@ use super::{
         response_trailers, response_trailers_as_is, with_modes,
     },
     picker::{ENDPOINT, Picker, Setup},
+    requests::made_id,
 };
 
 const ID: (&str, &str) = ("x-request-id", "1");
@@ -28,6 +29,18 @@ async fn a_buffered_request_is_picked_for_in_the_answer_to_its_body() {
     assert_eq!(stream.answer().await, response_headers_set(&[(":status", "200")]));
     stream.half_close();
     stream.ended_well().await;
+}
+
+#[tokio::test]
+async fn a_buffered_request_without_an_id_is_given_one() {
+    let picker = Picker::with_flags(&[]).await;
+    let gateway = picker.gateway().await;
+    for rewrite in [&[][..], &[("x-llm-d-model-name-rewrite", "n")]] {
+        let headers = with_modes(request_headers(rewrite, MORE), Buffered, NoBody);
+        let mut stream = gateway.ask([headers, request_body(BODY, END)]);
+        assert_eq!(stream.answer().await, request_headers_as_is());
+        made_id(&stream.answer().await);
+    }
 }
 
 #[tokio::test]

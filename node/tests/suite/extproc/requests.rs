@@ -143,7 +143,7 @@ async fn a_request_without_a_body_is_told_its_endpoint_and_nothing_else() {
 async fn a_request_without_an_id_is_given_one() {
     let picker = Picker::with_flags(&[]).await;
     let gateway = picker.gateway().await;
-    for headers in [&[][..]] {
+    for headers in [&[][..], &[("x-request-id", "")]] {
         let mut bodyless = gateway.ask([request_headers(headers, END)]);
         let answer = bodyless.answer().await;
         let id = made_id(&answer);
@@ -159,11 +159,13 @@ async fn a_request_without_an_id_is_given_one() {
 }
 
 /// The id that an answer gives to its request: a UUID of version 4.
-fn made_id(answer: &ProcessingResponse) -> String {
-    let Some(Response::RequestHeaders(headers)) = &answer.response else {
-        unreachable!("no answer to headers: {answer:?}");
+pub(super) fn made_id(answer: &ProcessingResponse) -> String {
+    let common = match &answer.response {
+        Some(Response::RequestHeaders(headers)) => headers.response.as_ref(),
+        Some(Response::RequestBody(body)) => body.response.as_ref(),
+        other => unreachable!("no answer to headers or a body: {other:?}"),
     };
-    let set = headers.response.as_ref().unwrap().header_mutation.as_ref().unwrap();
+    let set = common.unwrap().header_mutation.as_ref().unwrap();
     let mut headers = set.set_headers.iter().filter_map(|set| set.header.as_ref());
     let id = headers.find(|header| header.key == "x-request-id").unwrap();
     let id = String::from_utf8(id.raw_value.to_vec()).unwrap();
