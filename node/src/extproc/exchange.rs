@@ -99,7 +99,7 @@ impl Exchange {
                 self.on_response_headers(headers, &request.metadata, desk, now)
             }
             Question::ResponseBody(body) => self.on_response_body(body, now),
-            Question::ResponseTrailers(_) => Input::ResponseTrailers,
+            Question::ResponseTrailers(_) => self.on_response_trailers(now),
         };
         self.note_subset(&request.metadata);
         self.advance(input, held_before, desk, now)
@@ -193,13 +193,25 @@ impl Exchange {
 
     fn on_response_body(&mut self, body: Body, now: Instant) -> Input {
         let Body { body: mut chunk, end_of_stream } = body;
-        if let Some(watch) = &mut self.watch {
+        // A chunk out of order is not counted: it ends the stream.
+        if self.is_answering()
+            && let Some(watch) = &mut self.watch
+        {
             chunk = watch.on_chunk(chunk, now);
             if end_of_stream {
                 watch.on_end(now);
             }
         }
         Input::ResponseBody { chunk, end_of_stream }
+    }
+
+    fn on_response_trailers(&mut self, now: Instant) -> Input {
+        if self.is_answering()
+            && let Some(watch) = &mut self.watch
+        {
+            watch.on_end(now);
+        }
+        Input::ResponseTrailers
     }
 
     fn note_subset(&mut self, metadata: &MetadataContext) {

@@ -164,8 +164,11 @@ const COUNTED: [(&str, f64); 9] = [
 async fn a_response_is_counted_once_however_it_ends() {
     let picker = Picker::with_flags(&[]).await;
     let gateway = picker.gateway().await;
-    let ends =
-        [vec![response_body(USAGE, END)], vec![response_body(USAGE, MORE), response_body("", END)]];
+    let ends = [
+        vec![response_body(USAGE, END)],
+        vec![response_body(USAGE, MORE), response_body("", END)],
+        vec![response_body(USAGE, MORE), response_trailers()],
+    ];
     for (done, end) in (1_u8..).zip(ends) {
         let mut stream = sent(&gateway, &[], WHOLE).await;
         stream.say(response_headers(&[JSON], MORE));
@@ -178,7 +181,16 @@ async fn a_response_is_counted_once_however_it_ends() {
         }
         picker.metric_becomes("llm_d_epp_request_running", &[], 0.0).await;
     }
-    picker.metric_becomes("llm_d_epp_extproc_streams_total", &["code=\"OK\""], 2.0).await;
+    picker.metric_becomes("llm_d_epp_extproc_streams_total", &["code=\"OK\""], 3.0).await;
+    // What is out of order is no response.
+    for wrong in [response_trailers(), response_body(USAGE, END)] {
+        let mut stream = sent(&gateway, &[], WHOLE).await;
+        stream.say(wrong);
+        stream.rest().await;
+    }
+    let invalid = ["code=\"InvalidArgument\""];
+    picker.metric_becomes("llm_d_epp_extproc_streams_total", &invalid, 2.0).await;
+    picker.metric_becomes("llm_d_epp_request_duration_seconds_count", &[], 3.0).await;
 }
 
 #[tokio::test]
