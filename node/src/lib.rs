@@ -40,3 +40,5 @@ pub mod logging;
 pub mod metrics;
 
 pub mod watchdog;
+
+pub mod bench;
