@@ -78,6 +78,9 @@ impl Run {
     }
 }
 
+/// How many blocks ahead a loop over names asks for memory.
+const WARM_AHEAD: usize = 12;
+
 /// How many cells ahead a loop over a run asks for memory.
 const WARM_CELLS_AHEAD: usize = 5;
 
@@ -156,8 +159,8 @@ impl Store {
     }
 
     /// Has the table's line for this name on its way to the core.
-    pub(super) fn warm(&self, hash: BlockHash) {
-        self.arenas.view.warm(hash);
+    fn warm(&self, hash: BlockHash) {
+        self.table.warm(&self.arenas, hash);
     }
 
     pub(super) fn shape(&self, run: RunId) -> Shape {
@@ -259,7 +262,12 @@ impl Store {
         let (len, holders) = self.run(run).len_and_holders();
         let added = u32::try_from(hashes.len()).expect("a run is short");
         self.run(run).set_len_holders(len + added, holders);
+        let mut ahead = hashes.iter();
+        ahead.by_ref().take(WARM_AHEAD).for_each(|&hash| self.warm(hash));
         for &hash in hashes {
+            if let Some(&hash) = ahead.next() {
+                self.warm(hash);
+            }
             if free == CELL_BLOCKS {
                 tail = self.take_cell(run, tail);
                 free = 0;

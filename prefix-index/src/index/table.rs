@@ -43,7 +43,7 @@ impl Position {
 }
 
 /// Where to look for a hash.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Home {
     /// Decides the segment: the directory's index is its first bits.
     prefix: u32,
@@ -101,14 +101,32 @@ impl Default for LineMatch {
 impl LineMatch {
     #[inline]
     fn of(slots: &[u32; LINE_SLOTS], home: Home) -> Self {
-        let (mut tagged, mut free) = (0u32, 0u32);
-        for (at, &slot) in slots.iter().enumerate() {
-            tagged |= u32::from(slot >> POSITION_BITS == home.tag && slot != 0) << at;
-            free |= u32::from(slot == 0) << at;
-        }
+        let tagged = mask(slots, |slot| slot >> POSITION_BITS == home.tag && slot != 0);
+        let free = mask(slots, |slot| slot == 0);
         let slot = slots.get(tagged.trailing_zeros() as usize).copied().unwrap_or(0);
         let first = Position(slot & ((1 << POSITION_BITS) - 1));
         Self { first, decides: tagged & tagged.wrapping_sub(1) == 0 && free != 0 }
+    }
+}
+
+/// A bit for each slot that is so. Without a branch, which would be taken at random.
+#[inline]
+fn mask(slots: &[u32; LINE_SLOTS], is_so: impl Fn(u32) -> bool) -> u32 {
+    let mut mask = 0;
+    for (at, &slot) in slots.iter().enumerate() {
+        mask |= u32::from(is_so(slot)) << at;
+    }
+    mask
+}
+
+impl Line {
+    #[inline]
+    fn load(&self) -> [u32; LINE_SLOTS] {
+        let mut slots = [0; LINE_SLOTS];
+        for (slot, loaded) in self.0.iter().zip(&mut slots) {
+            *loaded = slot.load(Ordering::Acquire);
+        }
+        slots
     }
 }
 
@@ -131,29 +149,36 @@ impl View {
         &self,
         names: [Option<BlockHash>; PROBES],
     ) -> [Option<Position>; PROBES] {
-        let homes = names.map(|name| name.map(Home::of));
-        let lines = homes.map(|home| home.and_then(|home| self.line_of(home)));
-        let slots = lines.map(|line| match line {
-            Some(line) => line.0.each_ref().map(|slot| slot.load(Ordering::Acquire)),
-            None => [0; LINE_SLOTS],
-        });
-        let candidates: [LineMatch; PROBES] =
-            std::array::from_fn(|at| match (slots.get(at), homes.get(at)) {
-                (Some(slots), Some(Some(home))) => LineMatch::of(slots, *home),
-                _ => LineMatch::default(),
-            });
-        let blocks = candidates.map(|candidate| self.name_at(candidate.first));
-        std::array::from_fn(|at| {
-            let name = (*names.get(at)?)?;
-            let candidate = candidates.get(at)?;
-            if blocks.get(at) == Some(&name.get()) {
-                return Some(candidate.first);
+        // Loops and not `map`: the compiler makes straight code of these.
+        let mut slots = [[0; LINE_SLOTS]; PROBES];
+        let mut homes = [Home::default(); PROBES];
+        for ((name, home), slots) in names.iter().zip(&mut homes).zip(&mut slots) {
+            let Some(name) = name else { continue };
+            *home = Home::of(*name);
+            if let Some(line) = self.line_of(*home) {
+                *slots = line.load();
             }
-            if candidate.decides {
-                return None;
+        }
+        let mut candidates = [LineMatch::default(); PROBES];
+        let mut blocks = [0; PROBES];
+        for (((home, slots), candidate), block) in
+            homes.iter().zip(&slots).zip(&mut candidates).zip(&mut blocks)
+        {
+            *candidate = LineMatch::of(slots, *home);
+            *block = self.name_at(candidate.first);
+        }
+        let mut found = [None; PROBES];
+        for (((name, candidate), block), found) in
+            names.iter().zip(&candidates).zip(&blocks).zip(&mut found)
+        {
+            let Some(name) = name else { continue };
+            if *block == name.get() {
+                *found = Some(candidate.first);
+            } else if !candidate.decides {
+                *found = self.find(*name);
             }
-            self.find(name)
-        })
+        }
+        found
     }
 
     #[inline]

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::{
     super::view::{SEGMENT_LINES, Segment, Shared, View},
-    Home, OVERFLOWED, POSITION_BITS, Position,
+    Home, OVERFLOWED, POSITION_BITS, Position, mask,
 };
 use crate::{
     BlockHash,
@@ -13,18 +13,18 @@ use crate::{
 
 impl Segment {
     pub(super) fn is_full(&self, line: usize) -> bool {
-        let slots = self.lines.get(line).into_iter().flat_map(|line| &line.0);
-        slots.into_iter().all(|slot| slot.load(Ordering::Relaxed) != 0)
+        self.lines.get(line).is_none_or(|line| mask(&line.load(), |slot| slot == 0) == 0)
     }
 
     /// Enters a block in the first line with room; answers which.
     pub(super) fn put(&self, home: Home, position: Position) -> usize {
         for step in 0..SEGMENT_LINES {
-            let line = (home.line + step) % SEGMENT_LINES;
-            let mut slots = self.lines.get(line).into_iter().flat_map(|line| &line.0);
-            if let Some(free) = slots.find(|slot| slot.load(Ordering::Relaxed) == 0) {
-                free.store(home.tag << POSITION_BITS | position.0, Ordering::Release);
-                return line;
+            let at = (home.line + step) % SEGMENT_LINES;
+            let Some(line) = self.lines.get(at) else { continue };
+            let free = mask(&line.load(), |slot| slot == 0).trailing_zeros() as usize;
+            if let Some(slot) = line.0.get(free) {
+                slot.store(home.tag << POSITION_BITS | position.0, Ordering::Release);
+                return at;
             }
         }
         debug_assert!(false, "a segment is split before it is full");
@@ -39,11 +39,13 @@ impl Segment {
         let wanted = home.tag << POSITION_BITS | position.0;
         for step in 0..SEGMENT_LINES {
             let line = (home.line + step) % SEGMENT_LINES;
-            let mut slots = self.lines.get(line)?.0.iter();
-            if let Some(slot) = slots.find(|slot| slot.load(Ordering::Relaxed) == wanted) {
+            let slots = self.lines.get(line)?;
+            let loaded = slots.load();
+            let found = mask(&loaded, |slot| slot == wanted).trailing_zeros() as usize;
+            if let Some(slot) = slots.0.get(found) {
                 return Some((line, slot));
             }
-            if !self.is_full(line) {
+            if mask(&loaded, |slot| slot == 0) != 0 {
                 return None;
             }
         }

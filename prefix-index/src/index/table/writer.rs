@@ -83,6 +83,15 @@ impl Table {
         self.segments.capacity() * size_of::<SegmentState>()
     }
 
+    /// Has what an insertion or removal of this name reads on its way to the core.
+    #[inline]
+    pub(in crate::index) fn warm(&self, arenas: &Arenas, hash: BlockHash) {
+        arenas.view.warm(hash);
+        let segment = arenas.segment_of(Home::of(hash));
+        let state = self.segments.get(segment as usize);
+        std::hint::black_box(state.map_or(0, |state| state.entries));
+    }
+
     /// Adds a block that is not in the table.
     pub(in crate::index) fn insert(
         &mut self,
@@ -225,11 +234,20 @@ impl Table {
 
     /// Enters all of `from` into the segments that `to` chooses.
     fn refill(&mut self, arenas: &Arenas, from: u32, to: impl Fn(Home) -> u32) {
-        for slot in arenas.segment(from).lines.iter().flat_map(|line| &line.0) {
-            let slot = slot.load(Ordering::Relaxed);
-            if slot != 0 {
-                let position = Position(slot & ((1 << POSITION_BITS) - 1));
-                let home = arenas.home(position);
+        // Two passes over each few lines: the first reads names, which lie far apart, and does
+        // nothing else, so that many reads are under way at once.
+        const LINES: usize = 2;
+        for lines in arenas.segment(from).lines.chunks(LINES) {
+            let mut entries = [None; LINES * LINE_SLOTS];
+            let slots = lines.iter().flat_map(|line| &line.0);
+            for (slot, entry) in slots.zip(&mut entries) {
+                let slot = slot.load(Ordering::Relaxed);
+                if slot != 0 {
+                    let position = Position(slot & ((1 << POSITION_BITS) - 1));
+                    *entry = Some((arenas.home(position), position));
+                }
+            }
+            for (home, position) in entries.into_iter().flatten() {
                 self.put(arenas, to(home), home, position);
             }
         }
