@@ -10,7 +10,7 @@ use super::{
 use crate::{BlockHash, CHAIN_BLOCKS_MAX, Held, Outcome, Refusal, Stamp};
 
 /// Blocks looked up at once.
-const BATCH: usize = 8;
+const BATCH: usize = 32;
 
 /// Memory that commands use again and again.
 #[derive(Debug, Default)]

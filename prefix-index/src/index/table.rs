@@ -86,15 +86,15 @@ fn skew(uniform: u32) -> u32 {
 /// What one look at a line of the table tells of a name.
 #[derive(Clone, Copy, Debug)]
 struct LineMatch {
-    /// The first entry with the tag; position zero, where nothing is, for none.
-    first: Position,
-    /// True when the name is at `first` or nowhere.
+    /// The first two entries with the tag; position zero, where nothing is, for none.
+    two: [Position; 2],
+    /// True when the name is at one of these or nowhere.
     decides: bool,
 }
 
 impl Default for LineMatch {
     fn default() -> Self {
-        Self { first: Position(0), decides: true }
+        Self { two: [Position(0); 2], decides: true }
     }
 }
 
@@ -102,10 +102,13 @@ impl LineMatch {
     #[inline]
     fn of(slots: &[u32; LINE_SLOTS], home: Home) -> Self {
         let tagged = mask(slots, |slot| slot >> POSITION_BITS == home.tag && slot != 0);
-        let free = mask(slots, |slot| slot == 0);
-        let slot = slots.get(tagged.trailing_zeros() as usize).copied().unwrap_or(0);
-        let first = Position(slot & ((1 << POSITION_BITS) - 1));
-        Self { first, decides: tagged & tagged.wrapping_sub(1) == 0 && free != 0 }
+        let but_one = tagged & tagged.wrapping_sub(1);
+        let but_two = but_one & but_one.wrapping_sub(1);
+        let two = [tagged, but_one].map(|tagged| {
+            let slot = slots.get(tagged.trailing_zeros() as usize).copied().unwrap_or(0);
+            Position(slot & ((1 << POSITION_BITS) - 1))
+        });
+        Self { two, decides: but_two == 0 && mask(slots, |slot| slot == 0) != 0 }
     }
 }
 
@@ -160,20 +163,22 @@ impl View {
             }
         }
         let mut candidates = [LineMatch::default(); PROBES];
-        let mut blocks = [0; PROBES];
-        for (((home, slots), candidate), block) in
+        let mut blocks = [[0; 2]; PROBES];
+        for (((home, slots), candidate), blocks) in
             homes.iter().zip(&slots).zip(&mut candidates).zip(&mut blocks)
         {
             *candidate = LineMatch::of(slots, *home);
-            *block = self.name_at(candidate.first);
+            *blocks = candidate.two.map(|position| self.name_at(position));
         }
         let mut found = [None; PROBES];
-        for (((name, candidate), block), found) in
+        for (((name, candidate), blocks), found) in
             names.iter().zip(&candidates).zip(&blocks).zip(&mut found)
         {
             let Some(name) = name else { continue };
-            if *block == name.get() {
-                *found = Some(candidate.first);
+            let [first, second] = candidate.two;
+            let [first_is, second_is] = blocks.map(|block| block == name.get());
+            if first_is | second_is {
+                *found = Some(if first_is { first } else { second });
             } else if !candidate.decides {
                 *found = self.find(*name);
             }
