@@ -13,6 +13,8 @@
     reason = "a bench measures and prints"
 )]
 
+mod rivals;
+
 #[path = "../workload/mod.rs"]
 mod workload;
 
@@ -21,7 +23,10 @@ use std::{
     time::{Duration, Instant},
 };
 
-use convoy_prefix_index::{BlockHash, Command};
+use convoy_prefix_index::{
+    BLOCK_BYTES_DEFAULT, BlockHash, ChainBuilder, Command, HashParams, HashVersion, Restore,
+};
+use rivals::{MapOfSets, RadixTree, Rival};
 use workload::{Filled, Kind, Workload};
 
 const MEMBERSHIPS: u64 = 10_000_000;
@@ -45,11 +50,127 @@ const CASES: [Case; 7] = [
 
 fn main() {
     let asked: Vec<String> = std::env::args().skip(1).filter(|arg| !arg.starts_with('-')).collect();
+    let wanted = |name: &str| asked.is_empty() || asked.iter().any(|asked| asked == name);
+    memory();
+    if wanted("hash") {
+        hash();
+    }
     for case in &CASES {
-        if asked.is_empty() || asked.iter().any(|name| case.name == name) {
+        if wanted(case.name) {
             run(case);
         }
     }
+    if wanted("snapshot") {
+        snapshot();
+    }
+    if wanted("rivals") {
+        for case in CASES.iter().take(5) {
+            rival::<MapOfSets>(case, "map of sets");
+            rival::<RadixTree>(case, "radix tree");
+        }
+    }
+}
+
+/// What this machine's memory can do at the moment: the other figures hang on it.
+fn memory() {
+    const WORDS: usize = 32 << 20;
+    let mut next: Vec<u32> = (0..WORDS as u32).collect();
+    let mut random = fastrand::Rng::with_seed(1);
+    // One cycle through all words: Sattolo's shuffle.
+    for at in (1..WORDS).rev() {
+        next.swap(at, random.usize(..at));
+    }
+    let (mut at, start) = (0u32, Instant::now());
+    for _ in 0..1_000_000 {
+        at = next[at as usize];
+    }
+    let dependent = start.elapsed().as_nanos() as f64 / 1e6;
+    let (mut sum, start) = (u64::from(at), Instant::now());
+    for step in 0..4_000_000u64 {
+        let word = (step.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 39) as usize % WORDS;
+        sum = sum.wrapping_add(next[word].into());
+    }
+    let independent = start.elapsed().as_nanos() as f64 / 4e6;
+    std::hint::black_box(sum);
+    println!("memory, 128 MiB: {dependent:.0} ns a dependent load, {independent:.0} ns another");
+}
+
+fn hash() {
+    let params = HashParams::new([7; 16], BLOCK_BYTES_DEFAULT, HashVersion::V1).expect("legal");
+    let text: Vec<u8> = (0..512 * 1024).map(|_| fastrand::u8(..)).collect();
+    let mut chain = Vec::new();
+    let mut times: Vec<Duration> = (0..2001)
+        .map(|_| {
+            let start = Instant::now();
+            let buffer = std::mem::take(&mut chain);
+            let mut builder = ChainBuilder::reusing(&params, "model", None, buffer);
+            builder.update(&text);
+            chain = builder.finish();
+            start.elapsed()
+        })
+        .collect();
+    times.sort_unstable();
+    println!("hash: 512 KiB to {} blocks: p50 {:?}", chain.len(), times[1000]);
+}
+
+fn snapshot() {
+    let mut filled = Filled::new(128, 1 << 20, MEMBERSHIPS * 2);
+    let mut workload = Workload::new(Kind::Conversations { turns: 1 }, 128, 1);
+    filled.fill(&mut workload, MEMBERSHIPS);
+    let mut pauses: Vec<Duration> = (0..5)
+        .map(|_| {
+            let start = Instant::now();
+            drop(std::hint::black_box(filled.index.snapshot()));
+            start.elapsed()
+        })
+        .collect();
+    pauses.sort_unstable();
+    let start = on_cpu();
+    let chunks: Vec<_> = filled.index.snapshot().chunks().collect();
+    let encoded = on_cpu() - start;
+    let bytes: usize = chunks.iter().map(Vec::len).sum();
+    let start = on_cpu();
+    let mut restore = Restore::new();
+    for chunk in &chunks {
+        restore.push(chunk).expect("it is whole");
+    }
+    let restored = restore.finish().expect("it is whole");
+    let took = on_cpu() - start;
+    assert_eq!(restored.digest(), filled.index.digest());
+    println!(
+        "snapshot of {} memberships: pause {:?} (drop of the copy included), {:.1} MB, encoded in \
+         {encoded:?}, restored in {took:?}",
+        filled.reader.statistics().memberships,
+        pauses[2],
+        bytes as f64 / 1e6,
+    );
+}
+
+fn rival<R: Rival + Default>(case: &Case, name: &str) {
+    let mut workload = Workload::new(case.kind, case.endpoints, 1);
+    let mut rival = R::default();
+    let start = on_cpu();
+    while rival.memberships() < MEMBERSHIPS * 999 / 1000 {
+        let (endpoint, chain) = workload.request();
+        rival.hold(endpoint as u32, &chain);
+    }
+    let built = on_cpu() - start;
+    let bytes = rival.bytes() as f64 / rival.memberships() as f64;
+    println!("{}, {name}: built in {built:?}; {bytes:.1} bytes each by the kernel's", case.name);
+    let chains: Vec<_> = (0..4096)
+        .map(|_| {
+            let (endpoint, chain) = workload.request();
+            rival.hold(endpoint as u32, &chain);
+            chain
+        })
+        .collect();
+    let cold: Vec<_> = (0..1024).map(|_| workload.cold(8192)).collect();
+    let ask = |chain: &[BlockHash], depths: &mut [u32]| {
+        rival.depths(chain, depths);
+        depths.iter().copied().max().unwrap_or(0)
+    };
+    measure("alone", ask, case.endpoints, &chains);
+    measure("cold 8192, alone", ask, case.endpoints, &cold);
 }
 
 fn run(case: &Case) {
@@ -70,7 +191,7 @@ fn run(case: &Case) {
         stats.blocks,
         stats.runs,
         filled.index.bytes() as f64 / stats.memberships as f64,
-        (after - before) as f64 / stats.memberships as f64,
+        after.saturating_sub(before) as f64 / stats.memberships as f64,
     );
     apply(&mut filled, &mut workload);
     let chains = filled.fill_more(&mut workload, 4096);
@@ -118,8 +239,9 @@ fn alone_and_beside(
 ) {
     let reader = filled.reader.clone();
     let cold: Vec<_> = (0..1024).map(|_| workload.cold(8192)).collect();
-    measure("alone", &reader, case.endpoints, chains);
-    measure("cold 8192, alone", &reader, case.endpoints, &cold);
+    let ask = |chain: &[BlockHash], depths: &mut [u32]| reader.depths(chain, depths);
+    measure("alone", ask, case.endpoints, chains);
+    measure("cold 8192, alone", ask, case.endpoints, &cold);
     let commands: Vec<Command> = (0..30_000)
         .map(|_| {
             let request = workload.request();
@@ -145,8 +267,8 @@ fn alone_and_beside(
             }
         });
         std::thread::sleep(Duration::from_millis(50));
-        measure("writer beside", &reader, case.endpoints, chains);
-        measure("cold 8192, writer beside", &reader, case.endpoints, &cold);
+        measure("writer beside", ask, case.endpoints, chains);
+        measure("cold 8192, writer beside", ask, case.endpoints, &cold);
         stop.store(true, Ordering::Relaxed);
     });
 }
@@ -164,7 +286,7 @@ fn again(command: &Command, sequences: &AtomicU64) -> Command {
 
 fn measure(
     what: &str,
-    reader: &convoy_prefix_index::IndexReader,
+    ask: impl Fn(&[BlockHash], &mut [u32]) -> u32,
     endpoints: usize,
     chains: &[Vec<BlockHash>],
 ) {
@@ -175,7 +297,7 @@ fn measure(
     for _ in 0..QUERIES {
         let chain = &chains[random.usize(..chains.len())];
         let start = Instant::now();
-        matched += u64::from(reader.depths(chain, &mut depths));
+        matched += u64::from(ask(chain, &mut depths));
         times.push(start.elapsed());
     }
     times.sort_unstable();

@@ -72,16 +72,17 @@ impl Pool {
         self.open.insert(number);
     }
 
-    /// Takes the last chunk off the books when it and the one before are empty. One empty chunk
-    /// stays, so that growth and shrinkage by an item do not each cost a chunk.
+    /// Takes the last chunk off the books when it is empty, and an eighth of a chunk is free
+    /// elsewhere: growth and shrinkage by an item shall not each cost a chunk.
     pub(super) fn drop_chunk(&mut self) -> bool {
-        let last = self.chunks.len().wrapping_sub(1);
-        let empty = self.chunks.iter().rev().take(2).filter(|chunk| chunk.used == 0).count();
-        if empty < 2 {
+        let Some(rest) = self.chunks.len().checked_sub(1) else { return false };
+        let items = 1usize << self.bits;
+        let empty = self.chunks.last().is_some_and(|chunk| chunk.used == 0);
+        if !empty || rest * items < self.used as usize + items / 8 + 1 {
             return false;
         }
         self.chunks.pop();
-        self.open.remove(&u32::try_from(last).unwrap_or(u32::MAX));
+        self.open.remove(&u32::try_from(rest).unwrap_or(u32::MAX));
         true
     }
 }
@@ -134,7 +135,7 @@ impl Buddies {
         self.give_back(first, self.bits);
     }
 
-    /// As [`Pool::drop_chunk`].
+    /// Takes the last chunk off the books when it and the one before are empty.
     pub(super) fn drop_chunk(&mut self) -> bool {
         let Some(whole) = self.free.last_mut() else { return false };
         if self.chunks < 2

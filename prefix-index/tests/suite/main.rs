@@ -6,7 +6,13 @@
 mod history;
 
 #[cfg(test)]
+mod memory;
+
+#[cfg(test)]
 mod model;
+
+#[cfg(test)]
+mod readers;
 
 #[cfg(test)]
 mod replay;

@@ -327,11 +327,11 @@ impl Table {
         self.free.insert(segment);
         let chunk = SEGMENTS_IN_CHUNK;
         let (all, free) = (self.segments.len(), self.free.len());
-        // Two chunks' worth at the end: one goes, one stays for growth.
-        let idle = self.free.iter().rev().zip((0..all).rev());
-        if 2 * chunk <= free
-            && 2 * chunk < all
-            && idle.take(2 * chunk).all(|(&number, last)| number as usize == last)
+        // The last chunk goes when it is free, and so is an eighth of one elsewhere.
+        let last = self.free.iter().rev().zip((0..all).rev());
+        if chunk + chunk / 8 < free
+            && chunk < all
+            && last.take(chunk).all(|(&number, last)| number as usize == last)
         {
             self.segments.truncate(all - chunk);
             self.free.split_off(&u32::try_from(all - chunk).unwrap_or(u32::MAX));

@@ -22,6 +22,9 @@ use crate::{
     },
 };
 
+/// Blocks looked up at once.
+const BATCH: usize = 32;
+
 /// An index as far as records have told.
 #[derive(Debug)]
 pub(super) struct Build {
@@ -167,8 +170,8 @@ impl Build {
         let mut runs = Vec::new();
         for part in names.chunks(RUN_BLOCKS_MAX as usize) {
             let run = store.new_run(parent);
-            for batch in part.chunks(8) {
-                let found: [_; 8] =
+            for batch in part.chunks(BATCH) {
+                let found: [_; BATCH] =
                     store.find_many(std::array::from_fn(|at| batch.get(at).copied()));
                 if found.iter().any(Option::is_some) {
                     return Err(reader.fault("a block comes twice"));
