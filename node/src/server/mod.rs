@@ -11,14 +11,13 @@ use std::{
     time::Duration,
 };
 
-use rustls::ServerConfig;
+use rustls_server::ServerConfig;
 use socket2::TcpKeepalive;
 use tokio::{
     net::{TcpListener, TcpStream},
     sync::watch,
     task::JoinHandle,
 };
-use tokio_rustls::TlsAcceptor;
 
 use crate::{extproc::Service, health::Readiness, http2::Limits, watchdog::Heartbeat};
 
@@ -77,7 +76,7 @@ impl Server {
         let opened = Arc::<AtomicU64>::default();
         let shared = Shared {
             service,
-            tls: settings.tls.map(TlsAcceptor::from),
+            tls: settings.tls,
             limits: settings.limits,
             readiness,
             serves_health: settings.serves_health,

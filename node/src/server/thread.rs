@@ -13,14 +13,18 @@ use std::{
     time::{Duration, Instant},
 };
 
+use rustls_server::ServerConfig;
 use tokio::{
     net::TcpStream,
     sync::{mpsc, watch},
     task::LocalSet,
 };
-use tokio_rustls::TlsAcceptor;
 
-use super::{Phase, connection::Driver, tls::is_only_a_probe};
+use super::{
+    Phase,
+    connection::Driver,
+    tls::{self, is_only_a_probe},
+};
 use crate::{
     clock,
     extproc::{Desk, Service},
@@ -40,7 +44,7 @@ const WAITING_MAX: usize = 1024;
 #[derive(Clone)]
 pub(super) struct Shared {
     pub(super) service: Arc<Service>,
-    pub(super) tls: Option<TlsAcceptor>,
+    pub(super) tls: Option<Arc<ServerConfig>>,
     pub(super) limits: Limits,
     pub(super) readiness: Readiness,
     pub(super) serves_health: bool,
@@ -144,10 +148,10 @@ async fn serve(socket: std::net::TcpStream, thread: Rc<Thread>) -> io::Result<()
     let socket = TcpStream::from_std(socket)?;
     let shared = thread.shared.clone();
     let ends_at = thread.ends_at(clock::now());
-    let Some(tls) = shared.tls else {
+    let Some(config) = shared.tls else {
         return Driver::new(socket, thread, ends_at).serve(shared.phase).await;
     };
-    let handshake = tokio::time::timeout(HANDSHAKE_MAX, tls.accept(socket));
+    let handshake = tokio::time::timeout(HANDSHAKE_MAX, tls::accept(socket, config));
     let socket = match handshake.await {
         Ok(Ok(socket)) => socket,
         Ok(Err(error)) => {

@@ -1,4 +1,9 @@
 //! TLS for the ext_proc port: a certificate made at start, or one from files that may change.
+//!
+//! Under Istio, Envoy names the server after its own cluster, as in
+//! `outbound|9002||epp.ns.svc.cluster.local`. That is no host name, and rustls before 0.24 refuses
+//! whoever sends it; the names here matter to nobody, as there is one certificate for all. So the
+//! port is served by rustls 0.24, and all else uses 0.23.
 
 use std::{
     io,
@@ -7,14 +12,21 @@ use std::{
 };
 
 use arc_swap::ArcSwap;
-use rustls::{
-    ServerConfig, SupportedProtocolVersion,
-    crypto::{CryptoProvider, ring},
-    server::{ClientHello, ResolvesServerCert},
-    sign::CertifiedKey,
-    version::{TLS12, TLS13},
-};
 use rustls_pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer, pem::PemObject};
+use rustls_ring::{ALL_TLS12_CIPHER_SUITES, ALL_TLS13_CIPHER_SUITES, DEFAULT_PROVIDER};
+use rustls_server::{
+    ServerConfig,
+    crypto::{CipherSuite, Credentials, CryptoProvider, Identity, SelectedCredential},
+    enums::ApplicationProtocol,
+    error::PeerIncompatible,
+    server::{ClientHello, InvalidSniPolicy, ServerCredentialResolver},
+};
+
+mod stream;
+
+mod buffers;
+
+pub(super) use stream::accept;
 
 /// Where the certificate comes from.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -43,21 +55,21 @@ pub enum TlsError {
     #[error("{} holds no certificate; it must hold the server's chain as PEM, leaf first", path.display())]
     Empty { path: PathBuf },
     #[error("the key in {} does not fit the certificate beside it", path.display())]
-    Mismatch { path: PathBuf, source: rustls::Error },
+    Mismatch { path: PathBuf, source: rustls_server::Error },
     #[error(
         "--tls-cipher-suites names {name:?}, which is not one of {}",
         supported_suites().join(", ")
     )]
     UnknownSuite { name: String },
     #[error("TLS cannot be set up")]
-    Setup { source: rustls::Error },
+    Setup { source: rustls_server::Error },
 }
 
 /// The certificate in use, swapped when its files change.
 #[derive(Debug)]
 pub struct Certificate {
     source: CertificateSource,
-    current: ArcSwap<CertifiedKey>,
+    current: ArcSwap<Credentials>,
 }
 
 impl Certificate {
@@ -73,7 +85,7 @@ impl Certificate {
             return Ok(false);
         };
         let read = read(&self.source)?;
-        if read.cert == self.current.load().cert {
+        if read.identity == self.current.load().identity {
             return Ok(false);
         }
         self.current.store(Arc::new(read));
@@ -81,9 +93,16 @@ impl Certificate {
     }
 }
 
-impl ResolvesServerCert for Certificate {
-    fn resolve(&self, _client_hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
-        Some(self.current.load_full())
+impl ServerCredentialResolver for Certificate {
+    fn resolve(
+        &self,
+        client_hello: &ClientHello<'_>,
+    ) -> Result<SelectedCredential, rustls_server::Error> {
+        let nothing_in_common = PeerIncompatible::NoSignatureSchemesInCommon;
+        self.current
+            .load()
+            .signer(client_hello.signature_schemes())
+            .ok_or_else(|| nothing_in_common.into())
     }
 }
 
@@ -94,43 +113,46 @@ pub fn server_config(
     oldest: OldestVersion,
     suites: &[String],
 ) -> Result<Arc<ServerConfig>, TlsError> {
-    let versions: &[&SupportedProtocolVersion] = match oldest {
-        OldestVersion::Tls12 => &[&TLS13, &TLS12],
-        OldestVersion::Tls13 => &[&TLS13],
-    };
-    let mut config = ServerConfig::builder_with_provider(Arc::new(provider(suites)?))
-        .with_protocol_versions(versions)
-        .map_err(|source| TlsError::Setup { source })?
+    let mut config = ServerConfig::builder(Arc::new(provider(oldest, suites)?))
         .with_no_client_auth()
-        .with_cert_resolver(certificate);
-    config.alpn_protocols = vec![b"h2".to_vec()];
+        .with_server_credential_resolver(certificate)
+        .map_err(|source| TlsError::Setup { source })?;
+    config.alpn_protocols = vec![ApplicationProtocol::Http2];
+    config.invalid_sni_policy = InvalidSniPolicy::IgnoreAll;
     Ok(Arc::new(config))
 }
 
-fn provider(suites: &[String]) -> Result<CryptoProvider, TlsError> {
-    let mut provider = ring::default_provider();
-    if suites.is_empty() {
-        return Ok(provider);
-    }
-    for name in suites {
-        if !supported_suites().contains(name) {
+/// The suites decide the versions: one without suites is not spoken.
+fn provider(oldest: OldestVersion, suites: &[String]) -> Result<CryptoProvider, TlsError> {
+    let mut provider = DEFAULT_PROVIDER;
+    if !suites.is_empty() {
+        let supported = supported_suites();
+        if let Some(name) = suites.iter().find(|&name| !supported.contains(name)) {
             return Err(TlsError::UnknownSuite { name: name.clone() });
         }
+        let named = |suite| suites.contains(&go_name(suite));
+        provider.tls12_cipher_suites.to_mut().retain(|suite| named(suite.common.suite));
+        provider.tls13_cipher_suites.to_mut().retain(|suite| named(suite.common.suite));
     }
-    provider.cipher_suites.retain(|suite| suites.contains(&go_name(suite.suite())));
+    match oldest {
+        OldestVersion::Tls12 => {}
+        OldestVersion::Tls13 => provider.tls12_cipher_suites.to_mut().clear(),
+    }
     Ok(provider)
 }
 
 fn supported_suites() -> Vec<String> {
-    ring::ALL_CIPHER_SUITES.iter().map(|suite| go_name(suite.suite())).collect()
+    let tls13 = ALL_TLS13_CIPHER_SUITES.iter().map(|suite| suite.common.suite);
+    let tls12 = ALL_TLS12_CIPHER_SUITES.iter().map(|suite| suite.common.suite);
+    tls13.chain(tls12).map(go_name).collect()
 }
 
 /// Go names TLS 1.3 suites `TLS_...`, and so does the registry; rustls writes `TLS13_...`.
-fn go_name(suite: rustls::CipherSuite) -> String {
+fn go_name(suite: CipherSuite) -> String {
     format!("{suite:?}").replace("TLS13_", "TLS_")
 }
 
-fn read(source: &CertificateSource) -> Result<CertifiedKey, TlsError> {
+fn read(source: &CertificateSource) -> Result<Credentials, TlsError> {
     let (chain, key, path) = match source {
         CertificateSource::SelfSigned => {
             let (chain, key) = self_signed()?;
@@ -141,7 +163,9 @@ fn read(source: &CertificateSource) -> Result<CertifiedKey, TlsError> {
             (read_chain(&directory.join("tls.crt"))?, read_key(&path)?, path)
         }
     };
-    CertifiedKey::from_der(chain, key, &ring::default_provider())
+    let identity = Identity::from_cert_chain(chain)
+        .map_err(|source| TlsError::Setup { source: source.into() })?;
+    Credentials::from_der(Arc::new(identity), key, &DEFAULT_PROVIDER)
         .map_err(|source| TlsError::Mismatch { path, source })
 }
 
@@ -195,3 +219,6 @@ pub fn is_only_a_probe(error: &io::Error) -> bool {
             | io::ErrorKind::ConnectionAborted
     )
 }
+
+#[cfg(test)]
+mod tests;
