@@ -282,11 +282,12 @@ mod tests {
     fn only_requests_due_in_the_window_are_counted() {
         let window = window();
         let mut tally = Tally::new(window);
-        for due in [window.start - SECOND, window.start, window.end] {
+        let before = window.start.checked_sub(SECOND).unwrap();
+        for due in [before, window.start, window.end] {
             tally.sends(due, due);
             tally.ends(due, Ok(done(due)), due + SECOND);
         }
-        tally.ends(window.start - SECOND, Err(Fault::NoStatus), window.start);
+        tally.ends(before, Err(Fault::NoStatus), window.start);
         assert_eq!(tally.counts.due, 1);
         assert_eq!(tally.counts.completed, 1);
         // The first finished when the window began.

@@ -7,6 +7,7 @@
 )]
 
 mod allocations;
+mod bench;
 mod extproc;
 mod http2;
 mod openai;
