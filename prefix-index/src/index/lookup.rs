@@ -28,10 +28,16 @@ use crate::{
 
 /// How often a query starts over before the chain counts as unknown. Each time takes a change
 /// within the microsecond that a query lasts.
+#[cfg(not(loom))]
 const ATTEMPTS: usize = 32;
+#[cfg(loom)]
+const ATTEMPTS: usize = 2;
 
 /// Probes of one round: as many loads as a core keeps under way.
+#[cfg(not(loom))]
 const PROBES: usize = 8;
+#[cfg(loom)]
+const PROBES: usize = 2;
 
 /// Asks an index, from any thread, while its writer applies.
 #[derive(Clone, Debug)]
@@ -103,7 +109,10 @@ impl IndexReader {
             {
                 return Some(answer);
             }
+            #[cfg(not(loom))]
             std::hint::spin_loop();
+            #[cfg(loom)]
+            loom::thread::yield_now();
         }
         None
     }

@@ -7,9 +7,7 @@
 
 use std::sync::Arc;
 
-use arc_swap::ArcSwap;
-
-use crate::sync::{AtomicU32, AtomicU64, Ordering};
+use crate::sync::{AtomicU32, AtomicU64, Ordering, Published};
 
 /// Numbers a cell; zero is none.
 pub(super) type CellId = u32;
@@ -73,7 +71,10 @@ pub(super) struct Run {
 }
 
 /// Slots of the hash table in one cache line.
+#[cfg(not(loom))]
 pub(super) const LINE_SLOTS: usize = 16;
+#[cfg(loom)]
+pub(super) const LINE_SLOTS: usize = 8;
 
 /// Lines in a segment of the hash table.
 #[cfg(not(loom))]
@@ -191,12 +192,15 @@ impl View {
 }
 
 /// Words of the map of slots whose endpoint is gone: 65,536 slots.
-pub(super) const GONE_WORDS: usize = 1024;
+#[cfg(not(loom))]
+const GONE_WORDS: usize = 1024;
+#[cfg(loom)]
+const GONE_WORDS: usize = 1;
 
 /// What an index and its readers have in common.
 #[derive(Debug)]
 pub(super) struct Shared {
-    pub(super) view: ArcSwap<View>,
+    pub(super) view: Published<View>,
     /// Odd while entries of the hash table move, and another number afterwards: a reader that
     /// found nothing looks again.
     pub(super) moves: AtomicU64,
@@ -222,16 +226,12 @@ pub(super) struct Counts {
 
 impl Shared {
     pub(super) fn new(view: Arc<View>) -> Self {
-        #[cfg(not(loom))]
-        const WORDS: usize = GONE_WORDS;
-        #[cfg(loom)]
-        const WORDS: usize = 1;
         Self {
-            view: ArcSwap::new(view),
+            view: Published::new(view),
             moves: AtomicU64::new(0),
             slot_lives: AtomicU32::new(0),
             slots: AtomicU32::new(0),
-            gone: (0..WORDS).map(|_| AtomicU64::new(0)).collect(),
+            gone: (0..GONE_WORDS).map(|_| AtomicU64::new(0)).collect(),
             counts: Counts::default(),
         }
     }
