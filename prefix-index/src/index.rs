@@ -50,7 +50,8 @@ pub struct Statistics {
     pub blocks: u64,
     /// Stretches of blocks without a branch.
     pub runs: u64,
-    /// Memory, everything counted: what is held, free room, tables and heaps.
+    /// Memory, everything counted: what is held, free room, tables and heaps. Refreshed every 64
+    /// commands.
     pub bytes: u64,
     /// Memberships evicted since this index was made.
     pub evicted: u64,
@@ -72,6 +73,8 @@ pub struct Index {
     origins: BTreeMap<Origin, Sequence>,
     memberships: u64,
     evicted: u64,
+    /// Commands applied; counts for nothing but how often statistics are refreshed.
+    applied: u64,
     /// Slots whose endpoint is gone and whose holdings wait to be reclaimed.
     gone: VecDeque<u32>,
     /// Slots without holdings that somebody may still name, the longest unused first.
@@ -117,6 +120,7 @@ impl Index {
             origins: BTreeMap::new(),
             memberships: 0,
             evicted: 0,
+            applied: 0,
             gone: VecDeque::new(),
             idle: VecDeque::new(),
             free: BTreeSet::new(),
@@ -129,6 +133,7 @@ impl Index {
     /// The work is bounded by the blocks in the command and on its chain, by those evicted for
     /// them, and by constants: [`crate::CATCH_UP_BLOCKS_MAX`] for bounds that were lowered.
     pub fn apply(&mut self, command: &Command) -> Outcome {
+        self.applied = self.applied.wrapping_add(1);
         let result = self.carry_out(command);
         self.catch_up();
         self.reclaim_some(result);
@@ -183,13 +188,16 @@ impl Index {
 
     fn publish_counts(&self) {
         let counts = &self.store.shared().counts;
+        // Heaps are looked at now and then: there are as many as endpoints.
+        if self.applied.is_multiple_of(64) {
+            counts.bytes.store(self.bytes() as u64, Ordering::Relaxed);
+        }
         let all = [
             (&counts.endpoints, self.live.len() as u64),
             (&counts.memberships, self.memberships),
             (&counts.blocks, self.store.blocks()),
             (&counts.runs, self.store.runs()),
             (&counts.evicted, self.evicted),
-            (&counts.bytes, self.store.bytes() as u64),
         ];
         for (count, value) in all {
             count.store(value, Ordering::Relaxed);

@@ -6,6 +6,7 @@
 
 use std::{
     collections::{BTreeMap, HashMap},
+    hash::{BuildHasherDefault, Hasher},
     time::{Duration, Instant},
 };
 
@@ -38,7 +39,7 @@ pub struct Overlay {
     by_age: BTreeMap<(Instant, u64), SightingKey>,
     next_arrival: u64,
     /// For each block, how many sightings of each endpoint hold it.
-    blocks: HashMap<BlockHash, Holders>,
+    blocks: HashMap<BlockHash, Holders, BuildHasherDefault<NameHasher>>,
     bytes: usize,
     shed: u64,
 }
@@ -52,6 +53,26 @@ struct Sighting {
 
 /// Pairs of slot and number of sightings; few, so searched from the front.
 type Holders = smallvec::SmallVec<[(EndpointSlot, u32); 2]>;
+
+/// Names are hashes already, under a key that strangers do not have.
+#[derive(Clone, Copy, Debug, Default)]
+struct NameHasher(u64);
+
+impl Hasher for NameHasher {
+    fn finish(&self) -> u64 {
+        self.0
+    }
+
+    fn write(&mut self, bytes: &[u8]) {
+        for &byte in bytes {
+            self.0 = self.0.rotate_left(8) ^ u64::from(byte);
+        }
+    }
+
+    fn write_u64(&mut self, name: u64) {
+        self.0 = name;
+    }
+}
 
 /// Charged for a sighting beside its blocks: its place in both maps.
 const SIGHTING_BYTES: usize = 192;
@@ -67,7 +88,7 @@ impl Overlay {
             sightings: HashMap::new(),
             by_age: BTreeMap::new(),
             next_arrival: 0,
-            blocks: HashMap::new(),
+            blocks: HashMap::default(),
             bytes: 0,
             shed: 0,
         }
@@ -148,18 +169,26 @@ impl Overlay {
 
     /// Raises each endpoint's depth in `depths`, indexed by slot, to what a sighting says of
     /// `chain`. Answers how many blocks of `chain` any sighting holds.
+    ///
+    /// Sightings are whole chains, so the further into a chain, the fewer endpoints hold a block:
+    /// the places where their number changes are searched, not walked to.
     pub fn raise(&self, chain: &[BlockHash], depths: &mut [u32]) -> u32 {
-        let mut known = 0;
-        for (depth, block) in (1..).zip(chain) {
-            let Some(holders) = self.blocks.get(block) else { break };
-            for (slot, _) in holders {
+        let chain = chain.get(..CHAIN_BLOCKS_MAX).unwrap_or(chain);
+        let holders = |block: &BlockHash| self.blocks.get(block).map_or(&[][..], Holders::as_slice);
+        let known = chain.partition_point(|block| !holders(block).is_empty());
+        let mut rest = chain.get(..known).unwrap_or_default();
+        while let Some(last) = rest.last() {
+            let (holders_here, here) = (holders(last), rest.len());
+            let depth = u32::try_from(here).unwrap_or(u32::MAX);
+            for (slot, _) in holders_here {
                 if let Some(known) = depths.get_mut(slot.0 as usize) {
                     *known = depth.max(*known);
                 }
             }
-            known = depth;
+            let more = rest.partition_point(|block| holders_here.len() < holders(block).len());
+            rest = rest.get(..more.min(here - 1)).unwrap_or_default();
         }
-        known
+        u32::try_from(known).unwrap_or(u32::MAX)
     }
 
     /// Sightings held.

@@ -12,6 +12,8 @@
 //! - end: the digest.
 //!
 //! Leaves say all about holdings: an endpoint holds what lies before its leaves.
+//!
+//! The head holds the key of the block hashes: a file with a snapshot is its owner's alone.
 
 mod frozen;
 

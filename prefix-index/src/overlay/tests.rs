@@ -103,3 +103,39 @@ fn a_forgotten_endpoint_leaves_no_byte() {
     overlay.forget(A);
     assert_eq!((overlay.len(), overlay.bytes(), overlay.blocks.len()), (0, 0, 0));
 }
+
+#[test]
+fn answers_as_a_walk_block_by_block_does() {
+    for seed in 0..200 {
+        let mut random = fastrand::Rng::with_seed(seed);
+        let mut overlay = overlay(1 << 20);
+        let mut sightings = Vec::new();
+        for sequence in 0..12 {
+            let slot = EndpointSlot(random.u32(..4));
+            let mut sighted = chain(1, random.u64(1..20));
+            // A branch: names are of the past, so they differ from there on.
+            let at = random.usize(..20);
+            let branch = random.u64(1..3);
+            sighted.iter_mut().skip(at).zip(chain(branch, 40).iter().skip(at + 20)).for_each(
+                |(name, other)| *name = BlockHash::new(other.get() + 64 * at as u64).unwrap(),
+            );
+            overlay.insert(key(sequence), slot, &sighted, start());
+            sightings.push((key(sequence), slot, sighted));
+            if random.bool() {
+                let (key, ..) = sightings.swap_remove(random.usize(..sightings.len()));
+                overlay.remove(key);
+            }
+            for (_, _, asked) in &sightings {
+                let mut depths = [0; 4];
+                overlay.raise(asked, &mut depths);
+                let mut expected = [0; 4];
+                for (_, slot, sighted) in &sightings {
+                    let both = asked.iter().zip(sighted).take_while(|(a, b)| a == b).count();
+                    let depth = &mut expected[slot.0 as usize];
+                    *depth = (*depth).max(u32::try_from(both).unwrap());
+                }
+                assert_eq!(depths, expected, "seed {seed}");
+            }
+        }
+    }
+}
