@@ -1,4 +1,4 @@
-//! A small HTTP server behind Envoy that does what a path tells it to, and says who it is.
+//! A small HTTP server behind Envoy that does what a request tells it to, and says who it is.
 
 use std::convert::Infallible;
 use std::net::SocketAddr;
@@ -17,8 +17,48 @@ use hyper_util::rt::TokioIo;
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 
-/// One event of `/events`.
+/// One event of [`Deed::Events`].
 pub(super) const EVENT: &str = "data: {\"choices\":[{\"text\":\"word \"}]}\n\n";
+
+/// The time between two events.
+pub(super) const GAP: Duration = Duration::from_millis(5);
+
+/// What a server is to do with a request; said in the header `x-do`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Deed {
+    /// Give the request's body and trailers back.
+    Echo,
+    /// So many events, [`GAP`] apart.
+    Events(usize),
+    /// Events until the client leaves.
+    Endless,
+    /// Two events, then a broken connection.
+    Break,
+}
+
+impl Deed {
+    /// The value of `x-do`.
+    pub(super) fn header(self) -> HeaderValue {
+        let text = match self {
+            Self::Echo => "echo".to_owned(),
+            Self::Events(count) => format!("events {count}"),
+            Self::Endless => "endless".to_owned(),
+            Self::Break => "break".to_owned(),
+        };
+        HeaderValue::try_from(text).unwrap()
+    }
+
+    fn read(request: &Request<Incoming>) -> Option<Self> {
+        let text = request.headers().get("x-do")?.to_str().ok()?;
+        Some(match text.split_once(' ') {
+            Some(("events", count)) => Self::Events(count.parse().ok()?),
+            None if text == "echo" => Self::Echo,
+            None if text == "endless" => Self::Endless,
+            None if text == "break" => Self::Break,
+            _ => return None,
+        })
+    }
+}
 
 /// A running server; it ends when dropped.
 pub(super) struct Upstream {
@@ -28,13 +68,8 @@ pub(super) struct Upstream {
 }
 
 impl Upstream {
-    /// Listens on a free port. It knows:
-    /// - `/echo`: the request's body and trailers, as the answer's;
-    /// - `/events`: twenty events, 5 ms apart;
-    /// - `/endless`: events until the client leaves;
-    /// - `/reset`: two events, then a broken connection;
-    /// - `/metrics`: an idle model server's load;
-    /// - anything else: a short text.
+    /// Listens on a free port. What brings no [`Deed`] gets a short text, and `/metrics` an idle
+    /// model server's load.
     pub(super) async fn start() -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
@@ -46,7 +81,9 @@ impl Upstream {
             while let Ok((stream, _)) = listener.accept().await {
                 let counter = Arc::clone(&counter);
                 let service = service_fn(move |request| {
-                    counter.fetch_add(1, Ordering::Relaxed);
+                    if Deed::read(&request).is_some() {
+                        counter.fetch_add(1, Ordering::Relaxed);
+                    }
                     answer(address, request)
                 });
                 let connection =
@@ -62,7 +99,7 @@ impl Upstream {
         self.address
     }
 
-    /// How many requests have reached it.
+    /// How many requests with a [`Deed`] have reached it.
     pub(super) fn requests(&self) -> usize {
         self.requests.load(Ordering::Relaxed)
     }
@@ -72,16 +109,15 @@ async fn answer(
     address: SocketAddr,
     request: Request<Incoming>,
 ) -> Result<Response<Body>, Infallible> {
-    let gap = Duration::from_millis(5);
-    let event = || [Step::Send(Bytes::from_static(EVENT.as_bytes())), Step::Rest(gap)];
+    let event = || [Step::Send(Bytes::from_static(EVENT.as_bytes())), Step::Rest(GAP)];
     let events = |count| (0..count).flat_map(move |_| event());
-    let (kind, body) = match request.uri().path() {
-        "/echo" => ("application/octet-stream", echo(request.into_body()).await),
-        "/events" => ("text/event-stream", Body::script(events(20))),
-        "/endless" => ("text/event-stream", Body::script(events(100_000))),
-        "/reset" => ("text/event-stream", Body::script(events(2).chain([Step::Break]))),
-        "/metrics" => ("text/plain", Body::whole(METRICS)),
-        _ => ("text/plain", Body::whole("hello\n")),
+    let (kind, body) = match Deed::read(&request) {
+        Some(Deed::Echo) => ("application/octet-stream", echo(request.into_body()).await),
+        Some(Deed::Events(count)) => ("text/event-stream", Body::script(events(count))),
+        Some(Deed::Endless) => ("text/event-stream", Body::script(events(100_000))),
+        Some(Deed::Break) => ("text/event-stream", Body::script(events(2).chain([Step::Break]))),
+        None if request.uri().path() == "/metrics" => ("text/plain", Body::whole(METRICS)),
+        None => ("text/plain", Body::whole("hello\n")),
     };
     let mut response = Response::new(body);
     let headers = response.headers_mut();
