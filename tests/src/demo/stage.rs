@@ -43,7 +43,7 @@ pub struct Stage {
 pub enum StageError {
     #[error("cannot write below the target directory")]
     Files(#[from] io::Error),
-    #[error("cannot build the model servers")]
+    #[error("cannot build the programs of this repository")]
     Build(#[from] BuildError),
     #[error("cannot start the model servers")]
     Servers(#[from] model_server::StartError),
@@ -80,7 +80,7 @@ impl Stage {
         binaries::epp()?;
         let model_server = binaries::model_server()?;
         doing(Step::Fetch);
-        crate::envoy::binary().map_err(|source| EnvoyError::Fetch { source })?;
+        crate::envoy::binary().map_err(EnvoyError::Fetch)?;
         doing(Step::Start);
         let scratch = Scratch::new("demo")?;
         let listen = ["--listen=127.0.0.1:0"; SERVERS];

@@ -33,11 +33,8 @@ pub struct Envoy {
 /// Why Envoy could not be started or told something.
 #[derive(Debug, thiserror::Error)]
 pub enum EnvoyError {
-    #[error("there is no Envoy binary: {0}", source)]
-    Fetch {
-        #[source]
-        source: FetchError,
-    },
+    #[error("there is no Envoy binary")]
+    Fetch(#[source] FetchError),
     #[error("cannot write Envoy's files in {directory}")]
     Files { directory: PathBuf, source: io::Error },
     #[error("cannot start Envoy")]
@@ -57,7 +54,7 @@ pub enum EnvoyError {
 impl Envoy {
     /// Starts Envoy with `bootstrap` and no endpoints, and waits until it accepts requests.
     pub async fn start(bootstrap: Bootstrap) -> Result<Self, EnvoyError> {
-        let binary = fetch::binary().map_err(|source| EnvoyError::Fetch { source })?;
+        let binary = fetch::binary().map_err(EnvoyError::Fetch)?;
         let scratch = Scratch::new("envoy").map_err(|source| EnvoyError::Files {
             directory: PathBuf::from("target/tmp"),
             source,
