@@ -76,8 +76,9 @@ impl Default for Written {
     }
 }
 
-/// Block sizes are held below this, so that a block's bytes fit well into 32 bits.
-const BLOCK_SIZE_MAX: u32 = 1 << 20;
+/// In whatever unit a block size is written, it is at most this: the index names blocks of up to
+/// 1 MiB of text, which are as many tokens.
+const BLOCK_SIZE_MAX: u32 = (1 << 20) / TOKEN_BYTES;
 
 impl Written {
     fn of_producer(parameters: &mut Mapping<'_>) -> Result<PrefixProducer, Fault> {
