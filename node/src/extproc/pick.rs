@@ -110,7 +110,7 @@ fn best(
     let service = Arc::clone(&desk.service);
     if let (Some(prefixes), AskedBody::Read(request)) = (&service.prefixes, &asking.body) {
         let asked = Asked { request, model: asking.target(), chunks };
-        prefixes.look_up(&asked, view, &mut desk.prompt);
+        prefixes.look_up(&asked, view, now, &mut desk.prompt);
     } else {
         desk.prompt.clear();
     }
@@ -141,8 +141,8 @@ fn best(
         let matched = prompt.matched_blocks(decision.first());
         service.picks.matched(matched, prompt.blocks, prompt.block_tokens * 4);
     }
-    let sighting =
-        service.prefixes.as_ref().and_then(|prefixes| prefixes.sighted(first, &desk.prompt));
+    let prefixes = service.prefixes.as_ref();
+    let sighting = prefixes.and_then(|prefixes| prefixes.sighted(first, now, &desk.prompt));
     Ok(Pick { endpoint: Arc::clone(first), destination: destinations.join(","), scores, sighting })
 }
 

@@ -148,7 +148,7 @@ impl Watch {
         if let Some(member) = member {
             let endpoint = Arc::clone(&member.endpoint);
             if let (Some(prefixes), Some(sighting)) = (&desk.service.prefixes, sighting) {
-                prefixes.moved(sighting, &endpoint);
+                prefixes.moved(&sighting, &endpoint);
             }
             *running = Running::new(endpoint, Rc::clone(&self.recorder), self.stands_for);
         }

@@ -2,31 +2,41 @@
 //!
 //! Owns: the index, and which endpoints it counts.
 //! Hears: sightings, through a bounded intake; the published view, which it looks at on its own.
-//! Publishes: the index's reader, and where it counts each endpoint.
+//! Publishes: the index's reader, and where it counts each endpoint; takes from the overlay what it
+//! has applied.
 //! Restarts: with an empty index, since the index is its own; picks read the last one meanwhile.
 
-use std::{sync::Arc, time::Instant};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
-use arc_swap::ArcSwap;
-use convoy_prefix_index::{HashParams, Parameters, Stamp, Statistics};
-use prometheus_client::{metrics::counter::Counter, registry::Registry};
+use convoy_prefix_index::{BlockHash, HashParams, Parameters, Stamp, Statistics};
+use prometheus_client::registry::Registry;
 use ractor::{Actor, ActorCell, ActorProcessingErr, ActorRef, SpawnErr};
 
 use super::{
-    Bounds,
-    ledger::{Ledger, Tally},
-    lookup::{Prefixes, Published, Sighting},
+    Bounds, Sighting,
+    ledger::{HELD_BLOCKS_MAX, Ledger, Said, Tally},
+    lookup::Prefixes,
+    metrics::{Dropped, Metrics},
+    published::Retired,
 };
 use crate::{
     clock,
-    endpoints::PublishedView,
+    endpoints::{PublishedView, View},
     metrics::PickMetrics,
     plugins::PrefixSettings,
     supervision::{Admitted, ChildSpec, Intake, Policy},
 };
 
-/// How often the applier compares the index with the view.
-const LOOK_EVERY: std::time::Duration = std::time::Duration::from_millis(20);
+/// Between two looks at the view, for who left and how large caches are. Who joined is learnt from
+/// the first sighting there; holdings of who left are in no view that a pick reads.
+const LOOK_EVERY: Duration = Duration::from_millis(100);
+
+/// How often a sighting is offered that the index refuses for the time being. Each time evicts some
+/// thousand blocks of an endpoint whose capacity shrank.
+const OFFERS_MAX: usize = 64;
 
 /// Writes the prefix index.
 #[derive(Debug)]
@@ -56,41 +66,18 @@ pub struct Arguments {
     metrics: Metrics,
 }
 
-#[derive(Clone, Debug)]
-struct Metrics {
-    picks: PickMetrics,
-    applied: Counter,
-    refused: Counter,
-    evicted: Counter,
-}
-
-impl Metrics {
-    fn register(registry: &mut Registry, picks: PickMetrics, dropped: &Counter) -> Self {
-        let metrics = Self {
-            picks,
-            applied: Counter::default(),
-            refused: Counter::default(),
-            evicted: Counter::default(),
-        };
-        let help = "Commands that the prefix index carried out";
-        registry.register("convoy_index_commands_applied", help, metrics.applied.clone());
-        let help = "Commands that the prefix index refused";
-        registry.register("convoy_index_commands_refused", help, metrics.refused.clone());
-        let help = "Holdings that the prefix index forgot to make room";
-        registry.register("convoy_index_evicted", help, metrics.evicted.clone());
-        let help = "Sightings dropped because too many waited";
-        registry.register("convoy_sightings_dropped", help, dropped.clone());
-        metrics
-    }
-}
-
 /// The state of a running applier.
 #[derive(Debug)]
 pub struct State {
     ledger: Ledger,
+    retired: Retired,
     arguments: Arguments,
     started_at: Instant,
-    evicted: u64,
+    /// The view that the ledger has followed last.
+    followed: Arc<View>,
+    held: Statistics,
+    /// Blocks looked at since others on this thread had their turn.
+    blocks_in_turn: usize,
 }
 
 impl Arguments {
@@ -104,17 +91,9 @@ impl Arguments {
     ) -> Self {
         let memberships_max = bounds.memberships_max;
         let parameters = Parameters { hash: params.clone(), memberships_max };
-        let dropped = Counter::default();
-        let metrics = Metrics::register(registry, picks, &dropped);
-        let ledger = Ledger::new(parameters.clone(), settings, 0);
-        let published = Published { reader: ledger.reader(), slots: Vec::new() };
-        let prefixes = Prefixes {
-            published: Arc::new(ArcSwap::from_pointee(published)),
-            params: Arc::new(params),
-            settings,
-            intake: Intake::new(bounds.sightings_waiting_max),
-            dropped,
-        };
+        let metrics = Metrics::register(registry, picks);
+        let empty = Ledger::new(parameters.clone(), settings, 0).published();
+        let prefixes = Prefixes::new(empty, params, (settings, bounds), metrics.clone());
         Self { prefixes, view, parameters, metrics }
     }
 
@@ -128,7 +107,7 @@ impl Arguments {
         let start = move |parent: ActorCell| -> crate::supervision::Starting {
             let arguments = self.clone();
             Box::pin(async move {
-                let intake = arguments.prefixes.intake.clone();
+                let intake = arguments.intake().clone();
                 let (applier, _ended) =
                     Actor::spawn_linked(None, Applier, arguments, parent).await?;
                 intake.rewire(applier.clone());
@@ -136,6 +115,10 @@ impl Arguments {
             })
         };
         ChildSpec { name: "applier", policy, start: Box::new(start) }
+    }
+
+    fn intake(&self) -> &Intake<Sighting> {
+        &self.prefixes.intake
     }
 }
 
@@ -149,58 +132,132 @@ impl Actor for Applier {
         myself: ActorRef<Msg>,
         arguments: Arguments,
     ) -> Result<State, ActorProcessingErr> {
-        let start = fastrand::u64(..);
-        let ledger = Ledger::new(arguments.parameters.clone(), arguments.prefixes.settings, start);
-        let mut state = State { ledger, arguments, started_at: clock::now(), evicted: 0 };
-        state.look();
+        let mut state = State::new(arguments, fastrand::u64(..), clock::now());
+        state.look(clock::now());
         state.publish();
-        myself.send_interval(LOOK_EVERY, || Msg::Look);
+        myself.send_after(LOOK_EVERY, || Msg::Look);
         Ok(state)
     }
 
     async fn handle(
         &self,
-        _myself: ActorRef<Msg>,
+        myself: ActorRef<Msg>,
         msg: Msg,
         state: &mut State,
     ) -> Result<(), ActorProcessingErr> {
         match msg {
-            Msg::Sighted(sighting) => state.sighted(&sighting.body),
-            Msg::Look => state.look(),
+            Msg::Sighted(sighting) => state.sighted(&sighting.body).await,
+            Msg::Look => {
+                state.look(clock::now());
+                // One after the other, so that looks do not pile up behind sightings.
+                myself.send_after(LOOK_EVERY, || Msg::Look);
+            }
         }
         Ok(())
     }
 }
 
 impl State {
-    fn sighted(&mut self, sighting: &Sighting) {
-        let age = clock::now().saturating_duration_since(self.started_at);
-        let stamp = Stamp(u64::try_from(age.as_millis()).unwrap_or(u64::MAX));
-        let mut tally = Tally::default();
-        self.ledger.sighted(&sighting.endpoint, &sighting.chains, stamp, &mut tally);
-        self.count(tally);
+    fn new(arguments: Arguments, start: u64, started_at: Instant) -> Self {
+        let settings = arguments.prefixes.settings;
+        Self {
+            ledger: Ledger::new(arguments.parameters.clone(), settings, start),
+            retired: Retired::default(),
+            arguments,
+            started_at,
+            followed: Arc::default(),
+            held: Statistics::default(),
+            blocks_in_turn: 0,
+        }
     }
 
-    fn look(&mut self) {
+    /// Applies a sighting, then takes it from the overlay: a pick finds it in either.
+    async fn sighted(&mut self, sighting: &Sighting) {
+        let seen = sighting.seen();
+        if !self.ledger.knows(&seen.endpoint) {
+            self.follow();
+        }
+        if self.ledger.knows(&seen.endpoint) {
+            let age = seen.made_at.saturating_duration_since(self.started_at);
+            let stamp = Stamp(u64::try_from(age.as_millis()).unwrap_or(u64::MAX));
+            for chain in seen.chains().iter() {
+                self.apply(sighting, chain, stamp).await;
+            }
+        } else {
+            self.arguments.metrics.dropped(Dropped::EndpointLeft);
+        }
+        self.arguments.prefixes.overlay.remove(sighting);
+    }
+
+    async fn apply(&mut self, sighting: &Sighting, chain: &[BlockHash], stamp: Stamp) {
+        let (mut said, mut offers_left) = (0, OFFERS_MAX);
+        loop {
+            let mut tally = Tally::default();
+            let next = (chain, said);
+            let outcome = self.ledger.sighted(&sighting.seen().endpoint, next, stamp, &mut tally);
+            self.count(&tally);
+            self.take_turns(chain.len()).await;
+            match outcome {
+                Said::Whole => return,
+                Said::Part(more) => said = more,
+                Said::AskAgain if offers_left == 0 => return,
+                Said::AskAgain => offers_left -= 1,
+            }
+        }
+    }
+
+    /// Lets others on this thread have their turn, among them those who read loads.
+    async fn take_turns(&mut self, blocks: usize) {
+        self.blocks_in_turn += blocks;
+        if HELD_BLOCKS_MAX <= self.blocks_in_turn {
+            self.blocks_in_turn = 0;
+            tokio::task::yield_now().await;
+        }
+    }
+
+    fn look(&mut self, now: Instant) {
+        self.follow();
+        let mut tally = Tally::default();
+        self.ledger.resize(&self.followed, now, &mut tally);
+        self.count(&tally);
+        self.arguments.prefixes.overlay.expire(now);
+        let held = self.ledger.reader().statistics();
+        self.arguments.metrics.holds(&self.held, &held);
+        self.held = held;
+    }
+
+    /// Brings the index in line with the view of the moment.
+    fn follow(&mut self) {
         let view = self.arguments.view.load_full();
+        if Arc::ptr_eq(&view, &self.followed) {
+            return;
+        }
+        for slot in self.retired.free() {
+            self.ledger.release(slot);
+        }
         let mut tally = Tally::default();
         if self.ledger.follow(&view, &mut tally) {
             self.publish();
         }
-        self.count(tally);
-        let Statistics { memberships, evicted, .. } = self.ledger.reader().statistics();
-        self.arguments.metrics.picks.index_holds(memberships);
-        self.arguments.metrics.evicted.inc_by(evicted.saturating_sub(self.evicted));
-        self.evicted = evicted;
+        self.followed = view;
+        self.count(&tally);
     }
 
-    fn publish(&self) {
-        let published = Published { reader: self.ledger.reader(), slots: self.ledger.slots() };
-        self.arguments.prefixes.published.store(Arc::new(published));
+    fn publish(&mut self) {
+        let (published, left) = (self.ledger.published(), self.ledger.left());
+        for place in published.places.iter().flatten() {
+            self.retired.taken(place.slot);
+        }
+        self.retired.publish(&self.arguments.prefixes.published, published, left);
     }
 
-    fn count(&self, tally: Tally) {
-        self.arguments.metrics.applied.inc_by(tally.applied);
-        self.arguments.metrics.refused.inc_by(tally.refused);
+    fn count(&self, tally: &Tally) {
+        self.arguments.metrics.applied(tally.applied);
+        for &refusal in &tally.refused {
+            self.arguments.metrics.refused(refusal);
+        }
     }
 }
+
+#[cfg(test)]
+mod tests;

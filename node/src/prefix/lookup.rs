@@ -1,68 +1,35 @@
 //! The pick's side of the prefix index: prompts hashed, matches read, sightings offered.
 
-use std::{ops::ControlFlow, sync::Arc};
+use std::{ops::ControlFlow, sync::Arc, time::Instant};
 
 use arc_swap::ArcSwap;
 use bytes::Bytes;
-use convoy_prefix_index::{BlockHash, ChainBuilder, EndpointSlot, HashParams, IndexReader};
-use prometheus_client::metrics::counter::Counter;
+use convoy_prefix_index::{BlockHash, CHAIN_BLOCKS_MAX, ChainBuilder, HashParams};
 
+use super::{
+    Bounds, Sighting,
+    chains::Chains,
+    metrics::{Dropped, Metrics},
+    overlay::{Overlaid, Overlay},
+    published::Published,
+    sighting::Allowance,
+};
 use crate::{
     endpoints::{Endpoint, View},
     openai::Request,
     plugins::PrefixSettings,
     scheduling::PromptMatch,
-    supervision::Intake,
+    supervision::{Intake, Refused},
 };
-
-/// What the applier publishes.
-#[derive(Debug)]
-pub(super) struct Published {
-    pub(super) reader: IndexReader,
-    /// Where the index counts each endpoint, by the endpoint's own slot; `None` until it has
-    /// joined.
-    pub(super) slots: Vec<Option<EndpointSlot>>,
-}
-
-/// A belief that an endpoint holds chains, because a request with them was sent there.
-#[derive(Clone, Debug)]
-pub struct Sighting {
-    pub(super) endpoint: Arc<Endpoint>,
-    pub(super) chains: Arc<Chains>,
-}
-
-/// The chains of one request's prompts.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(super) struct Chains {
-    blocks: Vec<BlockHash>,
-    /// Where each chain ends in `blocks`.
-    ends: Vec<usize>,
-}
-
-impl Chains {
-    pub(super) fn iter(&self) -> impl Iterator<Item = &[BlockHash]> {
-        let starts = std::iter::once(0).chain(self.ends.iter().copied());
-        starts.zip(&self.ends).map(|(start, &end)| self.blocks.get(start..end).unwrap_or_default())
-    }
-
-    /// Adds a chain, unless it has no block.
-    fn push(&mut self, chain: &[BlockHash]) {
-        if !chain.is_empty() {
-            self.blocks.extend_from_slice(chain);
-            self.ends.push(self.blocks.len());
-        }
-    }
-
-    fn blocks(&self) -> u32 {
-        u32::try_from(self.blocks.len()).unwrap_or(u32::MAX)
-    }
-}
 
 /// Room for one prompt, kept between requests; each serving thread has its own.
 #[derive(Debug, Default)]
 pub struct PromptScratch {
     chains: Chains,
     chain: Vec<BlockHash>,
+    overlaid: Vec<Overlaid>,
+    /// Where the index counts each endpoint, by position in the view; beyond any slot if nowhere.
+    slots: Vec<usize>,
     /// Matched blocks of one chain, by the index's slots.
     depths: Vec<u32>,
     /// Matched blocks of all chains, by position in the view.
@@ -72,9 +39,14 @@ pub struct PromptScratch {
 impl PromptScratch {
     /// Forgets the last prompt.
     pub fn clear(&mut self) {
-        self.chains.blocks.clear();
-        self.chains.ends.clear();
+        self.chains.clear();
         self.matched.clear();
+    }
+
+    /// The chains of the prompt that was looked up.
+    #[cfg(test)]
+    pub(super) fn chains(&self) -> &Chains {
+        &self.chains
     }
 
     /// What the index said of the prompt; `None` if there is no prompt or it has no whole block.
@@ -88,8 +60,9 @@ impl PromptScratch {
     }
 }
 
-/// A request whose prompts are looked up.
-#[derive(Clone, Copy, Debug)]
+/// A request whose prompts are looked up. It has no `Debug`: prompts are written nowhere.
+#[derive(Clone, Copy)]
+#[expect(missing_debug_implementations, reason = "it would write the prompt")]
 pub struct Asked<'a> {
     pub request: &'a Request,
     /// The model after rewrite.
@@ -102,52 +75,104 @@ pub struct Asked<'a> {
 #[derive(Clone, Debug)]
 pub struct Prefixes {
     pub(super) published: Arc<ArcSwap<Published>>,
-    pub(super) params: Arc<HashParams>,
+    pub(super) overlay: Arc<Overlay>,
+    params: Arc<HashParams>,
     pub(super) settings: PrefixSettings,
     pub(super) intake: Intake<Sighting>,
-    pub(super) dropped: Counter,
+    allowance: Arc<Allowance>,
+    metrics: Metrics,
 }
 
 impl Prefixes {
-    /// Hashes `asked`'s prompts and reads what each endpoint of `view` holds of them. The answer is
-    /// in `scratch`.
-    pub fn look_up(&self, asked: &Asked<'_>, view: &View, scratch: &mut PromptScratch) {
+    /// Begins with `published`; sightings go nowhere until an applier is wired to the intake.
+    pub(super) fn new(
+        published: Published,
+        params: HashParams,
+        (settings, bounds): (PrefixSettings, Bounds),
+        metrics: Metrics,
+    ) -> Self {
+        Self {
+            published: Arc::new(ArcSwap::from_pointee(published)),
+            overlay: Arc::default(),
+            params: Arc::new(params),
+            settings,
+            intake: Intake::new(bounds.sightings_waiting_max),
+            allowance: Arc::new(Allowance::new(bounds.sightings_bytes_max)),
+            metrics,
+        }
+    }
+
+    /// Hashes `asked`'s prompts and reads what each endpoint of `view` holds of them: for each
+    /// prompt the larger of what overlay and index say. The answer is in `scratch`.
+    pub fn look_up(
+        &self,
+        asked: &Asked<'_>,
+        view: &View,
+        now: Instant,
+        scratch: &mut PromptScratch,
+    ) {
         scratch.clear();
         self.hash(asked, scratch);
         scratch.matched.resize(view.members.len(), 0);
+        // The overlay first: what the applier takes from it meanwhile is in the index by then.
+        self.overlay.matches(&scratch.chains, view, now, &mut scratch.overlaid);
         let published = self.published.load();
-        let (reader, slots) = (&published.reader, &published.slots);
-        for chain in scratch.chains.iter() {
-            scratch.depths.clear();
-            scratch.depths.resize(reader.slots(), 0);
-            reader.depths(chain, &mut scratch.depths);
-            for (matched, member) in scratch.matched.iter_mut().zip(&view.members) {
-                let slot = slots.get(member.endpoint.slot as usize).copied().flatten();
-                let depth = slot.and_then(|slot| scratch.depths.get(slot.0 as usize));
-                *matched = matched.saturating_add(depth.copied().unwrap_or(0));
+        scratch.slots.clear();
+        scratch.slots.extend(view.members.iter().map(|member| {
+            let place = published.places.get(member.endpoint.slot as usize);
+            place.and_then(Option::as_ref).map_or(usize::MAX, |place| place.slot.0 as usize)
+        }));
+        scratch.depths.resize(published.reader.slots(), 0);
+        let mut overlaid = scratch.overlaid.iter().peekable();
+        for (number, chain) in (0..).zip(scratch.chains.iter()) {
+            published.reader.depths(chain, &mut scratch.depths);
+            let depth = |slot: usize| scratch.depths.get(slot).copied().unwrap_or(0);
+            for (matched, &slot) in scratch.matched.iter_mut().zip(&scratch.slots) {
+                *matched += depth(slot);
+            }
+            while let Some(more) = overlaid.next_if(|more| more.chain == number) {
+                let position = more.position as usize;
+                let slot = scratch.slots.get(position).copied().unwrap_or(usize::MAX);
+                if let Some(matched) = scratch.matched.get_mut(position) {
+                    *matched += more.blocks.saturating_sub(depth(slot));
+                }
             }
         }
     }
 
-    /// Notes that `endpoint` was picked for the prompt in `scratch`.
-    pub fn sighted(&self, endpoint: &Arc<Endpoint>, scratch: &PromptScratch) -> Option<Sighting> {
-        if scratch.chains.blocks.is_empty() {
+    /// Notes that `endpoint` was picked at `now` for the prompt in `scratch`. The next pick knows.
+    pub fn sighted(
+        &self,
+        endpoint: &Arc<Endpoint>,
+        now: Instant,
+        scratch: &PromptScratch,
+    ) -> Option<Sighting> {
+        if scratch.chains.is_empty() {
             return None;
         }
-        let chains = Arc::new(scratch.chains.clone());
-        let sighting = Sighting { endpoint: Arc::clone(endpoint), chains };
-        self.offer(sighting.clone());
-        Some(sighting)
+        let sighting = Sighting::new(endpoint, &scratch.chains, now, &self.allowance);
+        match &sighting {
+            Some(sighting) => self.offer(sighting),
+            None => self.metrics.dropped(Dropped::Memory),
+        }
+        sighting
     }
 
     /// Notes that the request of `sighting` was served by `endpoint` instead.
-    pub fn moved(&self, sighting: Sighting, endpoint: &Arc<Endpoint>) {
-        self.offer(Sighting { endpoint: Arc::clone(endpoint), ..sighting });
+    pub fn moved(&self, sighting: &Sighting, endpoint: &Arc<Endpoint>) {
+        self.overlay.remove(sighting);
+        self.offer(&sighting.at(endpoint));
     }
 
-    fn offer(&self, sighting: Sighting) {
-        if self.intake.offer(sighting).is_err() {
-            self.dropped.inc();
+    fn offer(&self, sighting: &Sighting) {
+        // Before the applier can hear of it, and take it from there.
+        if !self.overlay.insert(sighting) {
+            self.metrics.shed();
+        }
+        match self.intake.offer(sighting.clone()) {
+            Ok(()) => {}
+            Err(Refused::Full(_)) => self.metrics.dropped(Dropped::Waiting),
+            Err(Refused::Stopped) => self.metrics.dropped(Dropped::Stopped),
         }
     }
 
@@ -156,31 +181,35 @@ impl Prefixes {
         let &Asked { request, model, chunks } = asked;
         let salt = Some(request.cache_salt.as_str()).filter(|salt| !salt.is_empty());
         let begin = |chain| ChainBuilder::reusing(&self.params, model, salt, chain);
-        let bytes_max = self.bytes_max();
         let mut builder = Some(begin(std::mem::take(&mut scratch.chain)));
-        let (mut current, mut bytes) = (0, 0);
+        let (mut current, mut bytes_left) = (0, self.bytes_left(&scratch.chains));
         request.prompts.read(chunks, |prompt, text| {
             if prompt != current {
                 let chain = builder.take().map(ChainBuilder::finish).unwrap_or_default();
                 scratch.chains.push(&chain);
                 builder = Some(begin(chain));
-                (current, bytes) = (prompt, 0);
+                (current, bytes_left) = (prompt, self.bytes_left(&scratch.chains));
             }
-            let text = text.get(..bytes_max - bytes).unwrap_or(text);
-            bytes += text.len();
+            let text = text.get(..bytes_left).unwrap_or(text);
+            bytes_left -= text.len();
             if let Some(builder) = &mut builder {
                 builder.update(text);
             }
-            if bytes == bytes_max { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+            if bytes_left == 0 { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
         });
         let chain = builder.map(ChainBuilder::finish).unwrap_or_default();
         scratch.chains.push(&chain);
         scratch.chain = chain;
     }
 
-    /// Text of one prompt that is looked at.
-    fn bytes_max(&self) -> usize {
-        let blocks_max = self.settings.chain_blocks_max.map_or(usize::MAX, |max| max as usize);
-        blocks_max.saturating_mul(self.settings.block_bytes() as usize)
+    /// Text of the next prompt that is looked at, after those in `chains`.
+    fn bytes_left(&self, chains: &Chains) -> usize {
+        let blocks_max =
+            self.settings.chain_blocks_max.map_or(CHAIN_BLOCKS_MAX, |max| max as usize);
+        let blocks = blocks_max.min(CHAIN_BLOCKS_MAX).min(chains.blocks_left());
+        blocks * self.settings.block_bytes() as usize
     }
 }
+
+#[cfg(test)]
+mod tests;

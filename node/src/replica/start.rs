@@ -44,6 +44,10 @@ const HOLDING_BYTES_MAX: u64 = 32;
 /// any gateway asks in that time.
 const SIGHTINGS_WAITING_MAX: usize = 8192;
 
+/// Memory of the chains of requests under way, in bytes: 8,192 requests of 131,072 tokens, or
+/// 200,000 of 3,000.
+const SIGHTINGS_BYTES_MAX: usize = 128 << 20;
+
 /// Starts a replica. When this returns every port is accepting; whether to say so is left to the
 /// caller.
 pub(super) async fn start(settings: Settings) -> Result<Replica, ReplicaError> {
@@ -141,6 +145,7 @@ fn index(
     let bounds = prefix::Bounds {
         memberships_max: INDEX_BYTES_MAX / HOLDING_BYTES_MAX,
         sightings_waiting_max: SIGHTINGS_WAITING_MAX,
+        sightings_bytes_max: SIGHTINGS_BYTES_MAX,
     };
     let applier = prefix::Arguments::new(params, settings, bounds, view.clone(), (registry, picks));
     Ok((applier.prefixes(), applier.child(Policy::ESSENTIAL)))
