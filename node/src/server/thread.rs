@@ -30,6 +30,7 @@ use crate::{
     extproc::{Desk, Service},
     health::Readiness,
     http2::Limits,
+    metrics::StreamMetrics,
     watchdog::Heartbeat,
 };
 
@@ -114,6 +115,27 @@ impl Handle {
     }
 }
 
+/// Counts a connection until it is dropped, which a panic in its task does too.
+struct Counted {
+    connections: Arc<AtomicUsize>,
+    metrics: StreamMetrics,
+}
+
+impl Counted {
+    /// The connection was counted among its thread's when it was handed over.
+    fn new(connections: Arc<AtomicUsize>, metrics: StreamMetrics) -> Self {
+        metrics.connected();
+        Self { connections, metrics }
+    }
+}
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        self.metrics.disconnected();
+        self.connections.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
 async fn run(
     shared: Shared,
     mut sockets: mpsc::Receiver<std::net::TcpStream>,
@@ -133,13 +155,10 @@ async fn run(
     while let Some(socket) = sockets.recv().await {
         let (thread, connections) = (Rc::clone(&thread), Arc::clone(&connections));
         tokio::task::spawn_local(async move {
-            let streams = thread.shared.service.streams.clone();
-            streams.connected();
+            let _counted = Counted::new(connections, thread.shared.service.streams.clone());
             if let Err(error) = serve(socket, thread).await {
                 tracing::debug!(%error, "a gateway's connection was lost");
             }
-            streams.disconnected();
-            connections.fetch_sub(1, Ordering::Relaxed);
         });
     }
 }
