@@ -66,6 +66,10 @@ pub struct Index {
     parameters: Parameters,
     store: Store,
     slots: Vec<SlotState>,
+    /// For each slot the stamp of its next leaf to go; `u64::MAX` for none. Of stale slots it is
+    /// wrong.
+    firsts: Vec<u64>,
+    stale: Vec<u32>,
     /// Which slot each endpoint of the pool has, in the order of eviction.
     live: BTreeMap<SocketAddr, u32>,
     /// Endpoints that hold more than their capacity.
@@ -90,6 +94,8 @@ struct SlotState {
     endpoint: Endpoint,
     capacity_blocks: u32,
     memberships: u64,
+    /// True while it is among the stale slots.
+    stale: bool,
     /// The sum of the digests of its marks.
     marks: u64,
     /// Its leaves, each with a stamp.
@@ -101,7 +107,8 @@ struct SlotState {
 impl SlotState {
     fn new(endpoint: Endpoint, capacity_blocks: u32) -> Self {
         let (heap, pending) = (Heap::default(), BTreeMap::new());
-        Self { endpoint, capacity_blocks, memberships: 0, marks: 0, heap, pending }
+        let (memberships, marks, stale) = (0, 0, false);
+        Self { endpoint, capacity_blocks, memberships, stale, marks, heap, pending }
     }
 
     fn over_capacity(&self) -> bool {
@@ -115,6 +122,8 @@ impl Index {
             parameters,
             store: Store::new(),
             slots: Vec::new(),
+            firsts: Vec::new(),
+            stale: Vec::new(),
             live: BTreeMap::new(),
             over: BTreeSet::new(),
             origins: BTreeMap::new(),
@@ -181,8 +190,12 @@ impl Index {
 
     /// A slot's state, and the store for its heap to look into.
     fn slot_and_leaves(&mut self, slot: u32) -> (&mut SlotState, SlotLeaves<'_>) {
-        let Self { slots, store, .. } = self;
+        let Self { slots, store, stale, .. } = self;
         let state = slots.get_mut(slot as usize).expect("slots come from take_slot");
+        if !state.stale {
+            state.stale = true;
+            stale.push(slot);
+        }
         (state, SlotLeaves { store, slot })
     }
 

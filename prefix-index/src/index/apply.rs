@@ -104,7 +104,8 @@ impl Index {
         }
         let slot = self.free.pop_first().or_else(|| self.idle.pop_front());
         let slot = slot.expect("there are more slots than endpoints");
-        *self.slot_and_leaves(slot).0 = state;
+        let (old, _) = self.slot_and_leaves(slot);
+        *old = SlotState { stale: true, ..state };
         let shared = self.store.shared();
         shared.slot_lives.fetch_add(1, Ordering::AcqRel);
         shared.set_gone(slot, false);

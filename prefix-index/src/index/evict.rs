@@ -77,13 +77,34 @@ impl Index {
     }
 
     /// Whose leaf goes next: by stamp, then by endpoint.
-    fn victim(&self) -> Option<u32> {
-        let leaves = self.live.values().filter_map(|&slot| {
-            let (stamp, _) = self.slot_state(slot).heap.first()?;
-            Some((stamp, slot))
-        });
-        // Of equal stamps the first endpoint's is taken.
-        leaves.min_by_key(|&(stamp, _)| stamp).map(|(_, slot)| slot)
+    fn victim(&mut self) -> Option<u32> {
+        self.refresh_firsts();
+        let first = self.firsts.iter().copied().min()?;
+        let tied = (0..).zip(&self.firsts).filter(|&(_, &stamp)| stamp == first);
+        let tied = tied.map(|(slot, _)| (self.slot_state(slot), slot));
+        // The youngest stamp there is looks like none.
+        let tied = tied.filter(|(state, slot)| state.heap.len() != 0 && self.is_in_pool(*slot));
+        tied.min_by_key(|(state, _)| state.endpoint).map(|(_, slot)| slot)
+    }
+
+    fn refresh_firsts(&mut self) {
+        let mut stale = std::mem::take(&mut self.stale);
+        self.firsts.resize(self.slots.len(), u64::MAX);
+        for slot in stale.drain(..) {
+            let in_pool = self.is_in_pool(slot);
+            if let Some(state) = self.slots.get_mut(slot as usize)
+                && let Some(known) = self.firsts.get_mut(slot as usize)
+            {
+                state.stale = false;
+                let first = state.heap.first().filter(|_| in_pool);
+                *known = first.map_or(u64::MAX, |(Stamp(stamp), _)| stamp);
+            }
+        }
+        self.stale = stale;
+    }
+
+    fn is_in_pool(&self, slot: u32) -> bool {
+        !self.store.shared().is_gone(slot)
     }
 
     /// Evicts the first leaf of a slot, and at once those before it that would go next: at most

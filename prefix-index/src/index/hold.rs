@@ -12,6 +12,9 @@ use crate::{BlockHash, CHAIN_BLOCKS_MAX, Held, Outcome, Refusal, Stamp};
 /// Blocks looked up at once.
 const BATCH: usize = 32;
 
+/// The same, for commands of few.
+const BATCH_SHORT: usize = 4;
+
 /// Memory that commands use again and again.
 #[derive(Debug, Default)]
 pub(super) struct Scratch {
@@ -117,6 +120,18 @@ impl Index {
     }
 
     fn stored_prefix(&mut self, held: &Held, base: Known) -> Result<Known, Refusal> {
+        if held.hashes.len() <= BATCH_SHORT {
+            self.stored_prefix_by::<BATCH_SHORT>(held, base)
+        } else {
+            self.stored_prefix_by::<BATCH>(held, base)
+        }
+    }
+
+    fn stored_prefix_by<const BATCH: usize>(
+        &mut self,
+        held: &Held,
+        base: Known,
+    ) -> Result<Known, Refusal> {
         let mut seen = Seen::new(&mut self.scratch.seen, held.hashes.len());
         let mut deepest = base;
         for (first, names) in (0..).step_by(BATCH).zip(held.hashes.chunks(BATCH)) {

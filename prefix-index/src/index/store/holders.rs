@@ -97,39 +97,64 @@ impl Store {
         self.holder_words(run, index).1.store(place.pack(), Ordering::Relaxed);
     }
 
-    /// Adds a holder and answers its index.
-    pub(in crate::index) fn add_holder(
-        &mut self,
-        run: RunId,
-        holder: Holder,
-        place: Place,
-    ) -> usize {
-        let count = self.shape(run).holders;
-        let mut holders = self.take_holders(run);
-        holders.push((holder, place));
-        self.put_holders(run, &holders);
-        count
+    /// Adds a holder.
+    pub(in crate::index) fn add_holder(&mut self, run: RunId, holder: Holder, place: Place) {
+        let (len, count) = self.run(run).len_and_holders();
+        if count == 0 {
+            let run = self.run(run);
+            run.holders.store(holder.pack(), Ordering::Relaxed);
+            run.place.store(place.pack(), Ordering::Relaxed);
+            run.set_len_holders(len, 1);
+        } else if 2 <= count && capacity(count) == capacity(count + 1) {
+            // Behind the others in their list, where no reader looks before the count says so.
+            let (word, place_word) = self.list_words(run, count, capacity(count));
+            word.store(holder.pack(), Ordering::Relaxed);
+            place_word.store(place.pack(), Ordering::Relaxed);
+            self.run(run).set_len_holders(len, count + 1);
+        } else {
+            let mut holders = self.take_holders(run);
+            holders.push((holder, place));
+            self.put_holders(run, &holders);
+        }
     }
 
     pub(in crate::index) fn remove_holder(&mut self, run: RunId, index: usize) {
-        let mut holders = self.take_holders(run);
-        holders.swap_remove(index);
-        self.put_holders(run, &holders);
+        let (len, count) = self.run(run).len_and_holders();
+        if count == 1 {
+            self.run(run).set_len_holders(len, 0);
+        } else if 3 <= count && capacity(count) == capacity(count - 1) {
+            let (holder, place) = self.holder(run, count - 1);
+            let (word, place_word) = self.list_words(run, index, capacity(count));
+            self.run(run).begin();
+            word.store(holder.pack(), Ordering::Relaxed);
+            place_word.store(place.pack(), Ordering::Relaxed);
+            self.run(run).set_len_holders(len, count - 1);
+            self.run(run).end();
+        } else {
+            let mut holders = self.take_holders(run);
+            holders.swap_remove(index);
+            self.put_holders(run, &holders);
+        }
     }
 
-    pub(super) fn holder_words(&self, run: RunId, index: usize) -> (&AtomicU32, &AtomicU32) {
-        let run = self.run(run);
+    pub(super) fn holder_words(&self, id: RunId, index: usize) -> (&AtomicU32, &AtomicU32) {
+        let run = self.run(id);
         let (_, holders) = run.len_and_holders();
         if holders == 1 {
             return (&run.holders, &run.place);
         }
-        let first = run.holders.load(Ordering::Relaxed);
+        self.list_words(id, index, capacity(holders))
+    }
+
+    /// One holder of a list of this capacity, and its place.
+    fn list_words(&self, run: RunId, index: usize, capacity: usize) -> (&AtomicU32, &AtomicU32) {
+        let first = self.run(run).holders.load(Ordering::Relaxed);
         let lists = &self.arenas.view.lists;
         let at = |offset: usize| {
             let offset = u32::try_from(offset).expect("a list fits in a chunk");
             lists.get(first + offset).expect("a list is whole")
         };
-        (at(index), at(capacity(holders) + index))
+        (at(index), at(capacity + index))
     }
 
     /// Copies a run's holders out.
