@@ -9,4 +9,5 @@ pub mod envoy;
 pub mod epp;
 pub mod model_server;
 pub mod processes;
+pub mod property;
 pub mod scratch;

@@ -18,7 +18,7 @@ use prost::Message as _;
 use prost_types::value::Kind;
 use prost_types::{Struct, Value};
 
-use crate::check::check;
+use convoy_tests::property::check;
 
 /// Lengths around those at which a length takes one byte more.
 const BODY_BYTES: [usize; 14] =

@@ -14,8 +14,8 @@ use proptest::prelude::*;
 use prost::Message as _;
 use prost_types::Struct;
 
-use crate::check::check;
 use crate::messages::{Schema, Tape, delimited, key, tapes};
+use convoy_tests::property::check;
 
 const REQUEST: &str = ".envoy.service.ext_proc.v3.ProcessingRequest";
 

@@ -4,7 +4,6 @@
 #![cfg(test)]
 
 mod answers;
-mod check;
 mod decoding;
 mod descriptors;
 mod fields;

@@ -11,9 +11,9 @@ use proptest::prelude::*;
 use proptest::test_runner::TestCaseResult;
 use prost::{Message, Name};
 
-use crate::check::check;
 use crate::descriptors::envoy_types;
 use crate::messages::{Schema, Tape, tapes};
+use convoy_tests::property::check;
 
 /// Checks that both read `message` alike, and that each reads what the other writes.
 fn cross<O, T>(message: &[u8]) -> TestCaseResult
