@@ -12,6 +12,10 @@ use bytes::Bytes;
 
 use super::chunks::{Pieces, rechunk};
 
+mod request;
+
+mod response;
+
 /// How Envoy passes a body, told by the first message of a stream.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) enum BodyMode {
@@ -86,29 +90,40 @@ pub(super) enum Next {
     Leave,
 }
 
-/// What Envoy may say next.
+/// How far the request has come, and what of it may come next.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Phase {
-    /// Nothing was said yet.
+enum Asked {
+    /// Nothing was said of it yet.
     Opening,
-    /// Full duplex: the request is gathered until it is whole.
+    /// Full duplex: it is gathered until it is whole.
     Gathering,
-    /// Buffered: the headers were answered, the body comes whole.
+    /// Buffered: its headers were answered, its body comes whole.
     AwaitingBody,
     /// The caller is asked to pick; `owed` follows the pick.
     Picking { owed: Owed },
     /// The pick was sent with the headers; body chunks pass one by one.
     Passing,
-    /// Buffered or streamed: the body is through, trailers follow.
+    /// Buffered: the body is through, trailers follow.
     AwaitingTrailers,
-    /// The request is through.
+    /// It is through; Envoy may say its end again.
     Sent,
-    /// The response's headers were answered; its body passes as it comes.
+    /// It is through, and ended in trailers.
+    SentWithTrailers,
+    /// A response began before anybody was picked, so it goes nowhere.
+    Dropped,
+}
+
+/// How far the response has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Answered {
+    /// Nothing was said of it yet.
+    Awaited,
+    /// Its headers were answered; its body passes as it comes.
     Streaming,
-    /// The response's headers were answered; its body is gathered until it is whole.
+    /// Its headers were answered; its body is gathered until it is whole.
     Holding,
-    /// Nothing more is expected.
-    Finished,
+    /// It is through, or nobody is to see it.
+    Over,
 }
 
 /// What is owed once the pick is known.
@@ -146,7 +161,8 @@ pub struct OutOfOrder {
 #[derive(Debug)]
 pub(super) struct Conversation {
     modes: Modes,
-    phase: Phase,
+    asked: Asked,
+    answered: Answered,
     observe: bool,
     held: Pieces,
     held_bytes: usize,
@@ -157,7 +173,8 @@ impl Conversation {
     pub(super) fn new(modes: Modes) -> Self {
         Self {
             modes,
-            phase: Phase::Opening,
+            asked: Asked::Opening,
+            answered: Answered::Awaited,
             observe: true,
             held: Pieces::new(),
             held_bytes: 0,
@@ -188,26 +205,42 @@ impl Conversation {
 
     /// True when the response's headers were answered and its end was not seen.
     pub(super) fn is_answering(&self) -> bool {
-        matches!(self.phase, Phase::Streaming | Phase::Holding)
+        match self.answered {
+            Answered::Streaming | Answered::Holding => true,
+            Answered::Awaited | Answered::Over => false,
+        }
     }
 
     /// True when ending the stream with OK now would lose nothing that was sent here.
     pub(super) fn may_leave(&self) -> bool {
-        matches!(self.phase, Phase::Sent | Phase::Streaming | Phase::Finished)
+        let asked = match self.asked {
+            Asked::Sent | Asked::SentWithTrailers | Asked::Dropped => true,
+            Asked::Opening
+            | Asked::Gathering
+            | Asked::AwaitingBody
+            | Asked::Picking { .. }
+            | Asked::Passing
+            | Asked::AwaitingTrailers => false,
+        };
+        asked && self.answered != Answered::Holding
+    }
+
+    /// True while the request is not whole enough to pick for it.
+    pub(super) fn awaits_pick(&self) -> bool {
+        match self.asked {
+            Asked::Gathering | Asked::AwaitingBody | Asked::Picking { .. } => true,
+            Asked::Opening
+            | Asked::Passing
+            | Asked::AwaitingTrailers
+            | Asked::Sent
+            | Asked::SentWithTrailers
+            | Asked::Dropped => false,
+        }
     }
 
     /// True when the request is still owed an answer.
     pub(super) fn owes_request(&self) -> bool {
-        match self.phase {
-            Phase::Gathering
-            | Phase::AwaitingBody
-            | Phase::Picking { .. }
-            | Phase::Passing
-            | Phase::AwaitingTrailers => true,
-            Phase::Opening | Phase::Sent | Phase::Streaming | Phase::Holding | Phase::Finished => {
-                false
-            }
-        }
+        self.awaits_pick() || matches!(self.asked, Asked::Passing | Asked::AwaitingTrailers)
     }
 
     /// Takes one message and appends its answers to `answers`.
@@ -234,245 +267,21 @@ impl Conversation {
         }
     }
 
-    /// Goes on after a [`Next::Pick`] that chose somebody: appends what was owed to `answers`. The
-    /// response is to be seen if `observe`; if not, the stream ends once the request is through.
-    pub(super) fn picked(&mut self, observe: bool, answers: &mut Vec<Answer>) -> Next {
-        let Phase::Picking { owed } = self.phase else {
-            return Next::Wait;
-        };
-        self.observe = observe;
-        match owed {
-            Owed::Headers | Owed::HeadersOnly => answers.push(Answer::PickInHeaders),
-            Owed::HeadersAndBody => {
-                answers.push(Answer::PickInHeaders);
-                self.give_back(Side::Request, true, answers);
-            }
-            Owed::HeadersBodyAndTrailers => {
-                answers.push(Answer::PickInHeaders);
-                self.give_back(Side::Request, false, answers);
-                answers.push(Answer::Trailers(Side::Request));
-            }
-            Owed::HeadersBeforeBody => {
-                answers.push(Answer::PickInHeaders);
-                self.phase = Phase::Passing;
-                return Next::Wait;
-            }
-            Owed::BufferedBody { end_of_stream } => {
-                let body = std::mem::take(&mut self.held);
-                answers.push(Answer::PickInBody { rewritten: self.rewritten.then_some(body) });
-                self.held_bytes = 0;
-                if !end_of_stream {
-                    self.phase = Phase::AwaitingTrailers;
-                    return Next::Wait;
-                }
-            }
-        }
-        self.request_is_through()
-    }
-
-    /// Lets a response that is held pass as it comes from here on, because there is no more room.
-    pub(super) fn hold_no_more(&mut self, answers: &mut Vec<Answer>) {
-        if self.phase == Phase::Holding {
-            self.give_back(Side::Response, false, answers);
-            self.phase = Phase::Streaming;
-        }
-    }
-
     /// Ends the conversation: the caller answered Envoy directly.
     pub(super) fn finish(&mut self) {
         self.release();
-        self.phase = Phase::Finished;
+        self.asked = Asked::Dropped;
+        self.answered = Answered::Over;
     }
 
-    fn on_request_headers(
-        &mut self,
-        end_of_stream: bool,
-        answers: &mut Vec<Answer>,
-    ) -> Result<Next, OutOfOrder> {
-        if self.phase != Phase::Opening {
-            return Err(self.surprise("request headers"));
-        }
-        let owed = match (end_of_stream, self.modes.request) {
-            (true, _) => Owed::Headers,
-            (false, BodyMode::None) => Owed::HeadersOnly,
-            (false, BodyMode::Streamed) => Owed::HeadersBeforeBody,
-            (false, BodyMode::Buffered) => {
-                answers.push(Answer::Headers(Side::Request));
-                self.phase = Phase::AwaitingBody;
-                return Ok(Next::Wait);
-            }
-            (false, BodyMode::FullDuplexStreamed) => {
-                self.phase = Phase::Gathering;
-                return Ok(Next::Wait);
-            }
-        };
-        self.phase = Phase::Picking { owed };
-        Ok(Next::Pick)
-    }
-
-    fn on_request_body(
-        &mut self,
-        chunk: Bytes,
-        end_of_stream: bool,
-        answers: &mut Vec<Answer>,
-    ) -> Result<Next, OutOfOrder> {
-        match self.phase {
-            Phase::Gathering => {
-                self.hold(chunk);
-                if !end_of_stream {
-                    return Ok(Next::Wait);
-                }
-                self.phase = Phase::Picking { owed: Owed::HeadersAndBody };
-                Ok(Next::Pick)
-            }
-            Phase::AwaitingBody => {
-                self.hold(chunk);
-                self.phase = Phase::Picking { owed: Owed::BufferedBody { end_of_stream } };
-                Ok(Next::Pick)
-            }
-            Phase::Passing => {
-                answers.push(Answer::BodyAsIs(Side::Request));
-                if end_of_stream {
-                    return Ok(self.request_is_through());
-                }
-                Ok(Next::Wait)
-            }
-            // Envoy may say the end of a request twice. In full duplex nothing is owed for it.
-            Phase::Sent | Phase::Streaming | Phase::Holding
-                if chunk.is_empty() && end_of_stream =>
-            {
-                if self.modes.request != BodyMode::FullDuplexStreamed {
-                    answers.push(Answer::BodyAsIs(Side::Request));
-                }
-                Ok(Next::Wait)
-            }
-            Phase::Opening
-            | Phase::Picking { .. }
-            | Phase::AwaitingTrailers
-            | Phase::Sent
-            | Phase::Streaming
-            | Phase::Holding
-            | Phase::Finished => Err(self.surprise("a request body chunk")),
-        }
-    }
-
-    fn on_request_trailers(&mut self, answers: &mut Vec<Answer>) -> Result<Next, OutOfOrder> {
-        match self.phase {
-            Phase::Gathering => {
-                self.phase = Phase::Picking { owed: Owed::HeadersBodyAndTrailers };
-                Ok(Next::Pick)
-            }
-            Phase::Passing | Phase::AwaitingTrailers => {
-                answers.push(Answer::Trailers(Side::Request));
-                Ok(self.request_is_through())
-            }
-            Phase::Opening
-            | Phase::AwaitingBody
-            | Phase::Picking { .. }
-            | Phase::Sent
-            | Phase::Streaming
-            | Phase::Holding
-            | Phase::Finished => Err(self.surprise("request trailers")),
-        }
-    }
-
-    /// A response may begin at any time before another did: a stream may carry the response alone,
-    /// and Envoy may answer a request itself while its body is still on the way.
-    fn on_response_headers(
-        &mut self,
-        end_of_stream: bool,
-        streaming: bool,
-        answers: &mut Vec<Answer>,
-    ) -> Result<Next, OutOfOrder> {
-        match self.phase {
-            Phase::Opening
-            | Phase::Gathering
-            | Phase::AwaitingBody
-            | Phase::Passing
-            | Phase::AwaitingTrailers
-            | Phase::Sent => {}
-            Phase::Picking { .. } | Phase::Streaming | Phase::Holding | Phase::Finished => {
-                return Err(self.surprise("response headers"));
+    /// Ends the stream once both halves are through.
+    fn leave_when_over(&self) -> Next {
+        match (self.owes_request(), self.answered) {
+            (false, Answered::Over) => Next::Leave,
+            (true, _) | (false, Answered::Awaited | Answered::Streaming | Answered::Holding) => {
+                Next::Wait
             }
         }
-        self.release();
-        answers.push(Answer::Headers(Side::Response));
-        if end_of_stream {
-            self.phase = Phase::Finished;
-            return Ok(Next::Leave);
-        }
-        let hold = !streaming && self.modes.response == BodyMode::FullDuplexStreamed;
-        self.phase = if hold { Phase::Holding } else { Phase::Streaming };
-        Ok(Next::Wait)
-    }
-
-    fn on_response_body(
-        &mut self,
-        chunk: Bytes,
-        end_of_stream: bool,
-        answers: &mut Vec<Answer>,
-    ) -> Result<Next, OutOfOrder> {
-        match self.phase {
-            Phase::Holding => {
-                self.hold(chunk);
-                if end_of_stream || RESPONSE_HELD_BYTES_MAX < self.held_bytes {
-                    self.give_back(Side::Response, end_of_stream, answers);
-                    self.phase = Phase::Streaming;
-                }
-            }
-            Phase::Streaming => match self.modes.response {
-                BodyMode::FullDuplexStreamed => {
-                    self.hold(chunk);
-                    self.give_back(Side::Response, end_of_stream, answers);
-                }
-                BodyMode::None | BodyMode::Streamed | BodyMode::Buffered => {
-                    answers.push(Answer::BodyAsIs(Side::Response));
-                }
-            },
-            Phase::Opening
-            | Phase::Gathering
-            | Phase::AwaitingBody
-            | Phase::Picking { .. }
-            | Phase::Passing
-            | Phase::AwaitingTrailers
-            | Phase::Sent
-            | Phase::Finished => return Err(self.surprise("a response body chunk")),
-        }
-        if end_of_stream {
-            self.phase = Phase::Finished;
-            return Ok(Next::Leave);
-        }
-        Ok(Next::Wait)
-    }
-
-    fn on_response_trailers(&mut self, answers: &mut Vec<Answer>) -> Result<Next, OutOfOrder> {
-        match self.phase {
-            Phase::Holding | Phase::Streaming => {
-                if !self.held.is_empty() {
-                    self.give_back(Side::Response, false, answers);
-                }
-                answers.push(Answer::Trailers(Side::Response));
-                self.phase = Phase::Finished;
-                Ok(Next::Leave)
-            }
-            Phase::Opening
-            | Phase::Gathering
-            | Phase::AwaitingBody
-            | Phase::Picking { .. }
-            | Phase::Passing
-            | Phase::AwaitingTrailers
-            | Phase::Sent
-            | Phase::Finished => Err(self.surprise("response trailers")),
-        }
-    }
-
-    fn request_is_through(&mut self) -> Next {
-        if self.observe {
-            self.phase = Phase::Sent;
-            return Next::Wait;
-        }
-        self.phase = Phase::Finished;
-        Next::Leave
     }
 
     fn hold(&mut self, chunk: Bytes) {
@@ -501,16 +310,22 @@ impl Conversation {
     }
 
     fn surprise(&self, what: &'static str) -> OutOfOrder {
-        let when = match self.phase {
-            Phase::Opening => "came before any headers",
-            Phase::Gathering => "came while the request body was expected",
-            Phase::AwaitingBody => "came while the buffered request body was expected",
-            Phase::Picking { .. } => "came while an endpoint was being picked",
-            Phase::Passing => "came while request body chunks were expected",
-            Phase::AwaitingTrailers => "came while request trailers were expected",
-            Phase::Sent => "came after the request ended and before response headers",
-            Phase::Streaming | Phase::Holding => "came after response headers",
-            Phase::Finished => "came after the end of the exchange",
+        let when = match (self.answered, self.asked) {
+            (Answered::Streaming | Answered::Holding, _) => "came after response headers",
+            (Answered::Awaited | Answered::Over, asked) => match asked {
+                Asked::Opening => "came before any headers",
+                Asked::Gathering => "came while the request body was expected",
+                Asked::AwaitingBody => "came while the buffered request body was expected",
+                Asked::Picking { .. } => "came while an endpoint was being picked",
+                Asked::Passing => "came while request body chunks were expected",
+                Asked::AwaitingTrailers => "came while request trailers were expected",
+                Asked::Sent | Asked::SentWithTrailers if self.answered == Answered::Awaited => {
+                    "came after the request ended and before response headers"
+                }
+                Asked::Sent | Asked::SentWithTrailers | Asked::Dropped => {
+                    "came after the end of the exchange"
+                }
+            },
         };
         OutOfOrder { what, when }
     }
@@ -518,3 +333,6 @@ impl Conversation {
 
 #[cfg(test)]
 mod tests;
+
+#[cfg(test)]
+mod properties;

@@ -105,9 +105,9 @@ impl Exchange {
         self.advance(input, held_before, desk, now)
     }
 
-    /// True while the request is not whole.
-    pub fn is_waiting(&self) -> bool {
-        self.conversation.as_ref().is_none_or(Conversation::owes_request)
+    /// True while nobody can be picked, because the request is not whole.
+    pub fn awaits_pick(&self) -> bool {
+        self.conversation.as_ref().is_none_or(Conversation::awaits_pick)
     }
 
     /// True while a response passes.

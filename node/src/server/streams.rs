@@ -13,7 +13,7 @@ use prost::Message as _;
 use super::Thread;
 use crate::{
     extproc::{Desk, Exchange, Flow},
-    http2::{Connection, Event, RequestHead, Status, StreamId},
+    http2::{Cause, Connection, Event, RequestHead, Status, StreamFault, StreamId},
     logging::chain,
     metrics::StreamEnd,
 };
@@ -83,9 +83,7 @@ impl Streams {
                 Event::Opened { stream, head } => self.open(stream, &head, turn),
                 Event::Message { stream, message } => self.on_message(stream, message, turn),
                 Event::HalfClosed { stream } => self.on_half_close(stream, turn),
-                Event::Ended { stream, cause: _ } => {
-                    self.close(stream, StreamEnd::Cancelled, turn.desk);
-                }
+                Event::Ended { stream, cause } => self.close(stream, end_of(&cause), turn.desk),
                 Event::GoAway { code } => tracing::debug!(?code, "the gateway says goodbye"),
             }
         }
@@ -103,7 +101,7 @@ impl Streams {
             else {
                 continue;
             };
-            if exchange.is_waiting() {
+            if exchange.awaits_pick() {
                 let flow = exchange.refuse_late(turn.desk);
                 self.send(stream, flow, turn);
             }
@@ -264,6 +262,17 @@ impl Streams {
         {
             self.deadlines.pop_front();
         }
+    }
+}
+
+/// How a stream that ended without our doing is counted.
+fn end_of(cause: &Cause) -> StreamEnd {
+    match cause {
+        Cause::Reset(_) => StreamEnd::Cancelled,
+        Cause::Fault(StreamFault::MessageTooLong { .. } | StreamFault::Assembling { .. }) => {
+            StreamEnd::Refused
+        }
+        Cause::Fault(_) => StreamEnd::Invalid,
     }
 }
 

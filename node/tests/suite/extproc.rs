@@ -4,6 +4,7 @@
 mod gateway;
 mod messages;
 mod picker;
+mod raw;
 
 mod requests;
 mod responses;
@@ -13,3 +14,5 @@ mod order;
 
 mod refusals;
 mod subsets;
+
+mod bounds;

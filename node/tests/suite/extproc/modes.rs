@@ -142,6 +142,37 @@ async fn a_request_whose_body_is_not_read_is_scheduled_as_any_other() {
     picker.metric_becomes("llm_d_epp_request_total", &[], 6.0).await;
 }
 
+/// A server may answer before it has read all, with an error most often.
+#[tokio::test]
+async fn a_streamed_request_goes_on_while_its_response_passes() {
+    let picker = Picker::with_flags(&[]).await;
+    let gateway = picker.gateway().await;
+    let trailers = [request_trailers(), response_trailers()];
+    let ends = [request_body("", END), response_body("", END)];
+    for [request_end, response_end] in [trailers, ends] {
+        for request_first in [true, false] {
+            let headers = with_modes(request_headers(&[ID], MORE), Streamed, Streamed);
+            let mut stream = gateway.ask([headers, response_headers(&[], MORE)]);
+            assert_eq!(stream.answer().await, picked(ENDPOINT, &[ID]));
+            assert_eq!(stream.answer().await, response_headers_set(&[]));
+            stream.say(request_body("a", MORE));
+            assert_eq!(stream.answer().await, request_body_as_is());
+            stream.say(response_body("b", MORE));
+            assert_eq!(stream.answer().await, response_body_as_is());
+            let [first, second] = if request_first {
+                [&request_end, &response_end]
+            } else {
+                [&response_end, &request_end]
+            };
+            stream.say(first.clone());
+            stream.answer().await;
+            stream.say(second.clone());
+            stream.answer().await;
+            stream.ended_well().await;
+        }
+    }
+}
+
 #[tokio::test]
 async fn a_request_whose_body_is_not_sent_here_is_picked_for_at_its_headers() {
     let picker = Picker::with_flags(&[]).await;

@@ -2,7 +2,11 @@
 
 use std::{fs, net::SocketAddr, path::Path, process::Command, time::Duration};
 
-use convoy_tests::{epp::Epp, processes::eventually, scratch::Scratch};
+use convoy_tests::{
+    epp::{Epp, Ports},
+    processes::eventually,
+    scratch::Scratch,
+};
 use serde_json::{Value, json};
 
 use super::gateway::Gateway;
@@ -55,6 +59,10 @@ impl Picker {
     /// A picker of one endpoint, started with `flags`.
     pub(super) async fn with_flags(flags: &[&str]) -> Self {
         Self::start(Setup { flags, ..Setup::default() }).await
+    }
+
+    pub(super) fn ports(&self) -> Ports {
+        self.epp.ports()
     }
 
     /// A new connection to it.

@@ -1,0 +1,174 @@
+//! Bounds on what gateways may make the picker hold, each with its refusal and its count.
+
+use convoy_proto::filter::processing_mode::BodySendMode::{None as NoBody, Streamed};
+use convoy_tests::processes::eventually;
+use prost::Message as _;
+use tonic::Code;
+
+use super::{
+    gateway::{Gateway, Stream},
+    messages::{
+        END, MORE, picked, refused, request_body, request_body_as_is, request_headers,
+        request_piece, response_body, response_headers, response_headers_set, response_piece,
+        with_modes,
+    },
+    picker::{ENDPOINT, Picker, SOON},
+    raw::{PROCESS, Raw},
+};
+
+const PATH: (&str, &str) = (":path", "/upload");
+const ID: (&str, &str) = ("x-request-id", "1");
+
+/// A stream that has said headers and `bytes` of a body that goes on.
+fn begun(gateway: &Gateway, bytes: usize) -> Stream {
+    gateway.ask([request_headers(&[PATH, ID], MORE), request_body(vec![b'a'; bytes], MORE)])
+}
+
+/// Ends the body of a stream that has said `bytes`; all of it must come back.
+async fn finish(stream: &mut Stream, bytes: usize) {
+    stream.say(request_body("", END));
+    let length = bytes.to_string();
+    let set = [PATH, ID, ("Content-Length", &*length)];
+    assert_eq!(stream.answer().await, picked(ENDPOINT, &set));
+    assert_eq!(stream.answer().await, request_piece(vec![b'a'; bytes], END));
+}
+
+#[tokio::test]
+async fn a_body_beyond_its_bound_is_refused_with_413() {
+    let picker = Picker::with_flags(&["--body-bytes-max", "1000"]).await;
+    let gateway = picker.gateway().await;
+    finish(&mut begun(&gateway, 1000), 1000).await;
+    let mut stream = begun(&gateway, 1000);
+    stream.say(request_body("a", MORE));
+    let text = "inference error: PayloadTooLarge - the request body is larger than 1000 bytes \
+                (--body-bytes-max)";
+    assert_eq!(stream.answer().await, refused(413, text, None));
+    stream.ended_well().await;
+    picker.metric_becomes("convoy_refused_total", &["bound=\"body_bytes\""], 1.0).await;
+    picker.metric_becomes("convoy_bodies_held_bytes", &[], 0.0).await;
+    let labels = ["error_code=\"PayloadTooLarge\""];
+    picker.metric_becomes("llm_d_epp_request_error_total", &labels, 1.0).await;
+}
+
+#[tokio::test]
+async fn all_bodies_together_beyond_their_bound_are_refused_with_503() {
+    let flags = ["--body-bytes-max", "1000", "--bodies-bytes-max", "1500"];
+    let picker = Picker::with_flags(&flags).await;
+    let gateway = picker.gateway().await;
+    let mut first = begun(&gateway, 1000);
+    let mut second = begun(&gateway, 501);
+    let text = "inference error: ServiceUnavailable - bodies in flight exceed 1500 bytes \
+                (--bodies-bytes-max); retry later";
+    assert_eq!(second.answer().await, refused(503, text, None));
+    second.ended_well().await;
+    picker.metric_becomes("convoy_bodies_held_bytes", &[], 1000.0).await;
+    finish(&mut begun(&gateway, 500), 500).await;
+    finish(&mut first, 1000).await;
+    finish(&mut begun(&gateway, 1000), 1000).await;
+    picker.metric_becomes("convoy_refused_total", &["bound=\"bodies_bytes\""], 1.0).await;
+    picker.metric_becomes("convoy_bodies_held_bytes", &[], 0.0).await;
+}
+
+#[tokio::test]
+async fn a_response_that_finds_no_room_passes_as_it_comes() {
+    let flags = ["--body-bytes-max", "1000", "--bodies-bytes-max", "1000"];
+    let picker = Picker::with_flags(&flags).await;
+    let gateway = picker.gateway().await;
+    let mut waiting = begun(&gateway, 900);
+    let mut stream = gateway.ask([response_headers(&[], MORE)]);
+    assert_eq!(stream.answer().await, response_headers_set(&[]));
+    stream.say(response_body(vec![b'b'; 101], MORE));
+    assert_eq!(stream.answer().await, response_piece(vec![b'b'; 101], MORE));
+    stream.say(response_body("", END));
+    assert_eq!(stream.answer().await, response_piece("", END));
+    stream.ended_well().await;
+    finish(&mut waiting, 900).await;
+}
+
+#[tokio::test]
+async fn streams_beyond_their_bound_are_refused_with_503() {
+    let picker = Picker::with_flags(&["--streams-max", "2"]).await;
+    let gateway = picker.gateway().await;
+    let (mut first, second) = (begun(&gateway, 10), begun(&gateway, 10));
+    let mut third = begun(&gateway, 10);
+    let text = "inference error: ServiceUnavailable - more than 2 requests in flight \
+                (--streams-max); retry later";
+    assert_eq!(third.answer().await, refused(503, text, None));
+    third.ended_well().await;
+    picker.metric_becomes("convoy_refused_total", &["bound=\"streams\""], 1.0).await;
+    picker.metric_becomes("llm_d_epp_extproc_streams_inflight", &[], 2.0).await;
+    drop(second);
+    picker.metric_becomes("llm_d_epp_extproc_streams_inflight", &[], 1.0).await;
+    finish(&mut begun(&gateway, 10), 10).await;
+    finish(&mut first, 10).await;
+}
+
+#[tokio::test]
+async fn a_request_that_is_not_whole_in_time_is_refused_with_504() {
+    let picker = Picker::with_flags(&["--request-deadline", "100ms"]).await;
+    let gateway = picker.gateway().await;
+    let headers = with_modes(request_headers(&[PATH, ID], MORE), Streamed, NoBody);
+    let mut passing = gateway.ask([headers]);
+    assert_eq!(passing.answer().await, picked(ENDPOINT, &[PATH, ID]));
+    for mut stream in [begun(&gateway, 10), gateway.open()] {
+        let text = "inference error: DeadlineExceeded - the request did not arrive whole within \
+                    100ms (--request-deadline)";
+        assert_eq!(stream.answer().await, refused(504, text, None));
+        stream.ended_well().await;
+    }
+    picker.metric_becomes("convoy_refused_total", &["bound=\"deadline\""], 2.0).await;
+    picker.metric_becomes("convoy_bodies_held_bytes", &[], 0.0).await;
+    // A body that passes after the pick may take as long as its client needs.
+    passing.say(request_body("a", MORE));
+    assert_eq!(passing.answer().await, request_body_as_is());
+}
+
+#[tokio::test]
+async fn a_message_longer_than_its_bound_ends_its_stream() {
+    let picker = Picker::with_flags(&["--grpc-max-recv-msg-size", "1000"]).await;
+    let gateway = picker.gateway().await;
+    let mut bystander = begun(&gateway, 10);
+    let too_long = request_body(vec![b'a'; 1000], MORE);
+    let text = format!("a message of {} bytes; at most 1000 are accepted", too_long.encoded_len());
+    let mut stream = gateway.ask([request_headers(&[PATH], MORE), too_long]);
+    let status = stream.ended().await;
+    assert_eq!((status.code(), status.message()), (Code::ResourceExhausted, &*text));
+    finish(&mut bystander, 10).await;
+    let code = ["code=\"ResourceExhausted\""];
+    picker.metric_becomes("llm_d_epp_extproc_streams_total", &code, 1.0).await;
+}
+
+#[tokio::test]
+async fn a_connection_that_grew_old_is_asked_to_go_and_finishes_what_is_open() {
+    let picker = Picker::with_flags(&["--connection-age-max", "100ms"]).await;
+    let mut raw = Raw::to(picker.ports().extproc).await;
+    let mut call = raw.open(PROCESS).await.unwrap();
+    call.say(&request_headers(&[PATH, ID], MORE).encode_to_vec());
+    let goes = eventually("the connection to take no more", SOON, async || {
+        raw.open(PROCESS).await.is_none().then_some(())
+    });
+    goes.await.unwrap();
+    call.say(&request_body("a", END).encode_to_vec());
+    call.say(&response_headers(&[], END).encode_to_vec());
+    assert_eq!(call.end().await, ("0".to_owned(), String::new()));
+    raw.closed().await;
+}
+
+#[tokio::test]
+async fn what_is_not_ext_proc_is_refused_by_its_status() {
+    let picker = Picker::with_flags(&[]).await;
+    let raw = Raw::to(picker.ports().extproc).await;
+    let owned = |status: &str, text: &str| (status.to_owned(), text.to_owned());
+    let elsewhere = raw.call("/grpc.health.v1.Health/Check", &[b""]).await;
+    let text = "/grpc.health.v1.Health/Check is not served here";
+    assert_eq!(elsewhere, owned("12", text));
+    let (status, text) = raw.call(PROCESS, &[b"\xff\xff\xff"]).await;
+    assert_eq!(status, "3", "{text}");
+    assert!(text.starts_with("the message is not a ProcessingRequest: "), "{text}");
+    let mut compressed = raw.open(PROCESS).await.unwrap();
+    compressed.say_raw(&[1, 0, 0, 0, 0]);
+    let text = "a compressed message; only uncompressed ones (flag 0) are accepted, the flag is 1";
+    assert_eq!(compressed.end().await, owned("12", text));
+    picker.metric_becomes("llm_d_epp_extproc_streams_total", &["InvalidArgument"], 2.0).await;
+    picker.metric_becomes("llm_d_epp_extproc_streams_inflight", &[], 0.0).await;
+}
