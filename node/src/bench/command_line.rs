@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use lexopt::{Arg, Parser, ValueExt as _};
 
-use super::settings::{AnswerShape, Arrivals, Load, Observation, RequestShape, Settings};
+use super::settings::{AnswerShape, Arrivals, Client, Load, Observation, RequestShape, Settings};
 use crate::notation::nearest;
 
 mod given;
@@ -53,7 +53,7 @@ pub enum UsageError {
     Cut(#[from] lexopt::Error),
 }
 
-const FLAGS: [&str; 25] = [
+const FLAGS: [&str; 26] = [
     "--target",
     "--plaintext",
     "--connections",
@@ -73,6 +73,7 @@ const FLAGS: [&str; 25] = [
     "--conversations",
     "--shared-prefix",
     "--model",
+    "--client",
     "--chunk-bytes",
     "--observation",
     "--pid",
@@ -94,7 +95,6 @@ const PROCESSES_MAX: usize = 64;
 
 /// Where a token of a chunk begins must not depend on where the chunk begins.
 const CHUNK_BYTES_MIN: u64 = 1024;
-/// Envoy's buffer limit: the largest message that it was seen to send.
 const CHUNK_BYTES_MAX: u64 = 1 << 20;
 
 /// Reads the arguments that follow `bench`.
@@ -145,6 +145,7 @@ struct Written {
     conversations: Option<usize>,
     shared_prefix: Option<f64>,
     model: Option<String>,
+    client: Option<Client>,
     chunk_bytes: Option<usize>,
     observation: Option<Observation>,
     processes: Vec<u32>,
@@ -231,6 +232,10 @@ impl Written {
             "--output-tokens" => self.output_tokens = Some(given.count(0, TOKENS_MAX)?),
             "--conversations" => self.conversations = Some(given.count(1, CONVERSATIONS_MAX)?),
             "--shared-prefix" => self.shared_prefix = Some(given.number(0.0, 1.0)?),
+            "--client" => {
+                let client = given.word([("http1", Client::Http1), ("http2", Client::Http2)])?;
+                self.client = Some(client);
+            }
             "--chunk-bytes" => {
                 self.chunk_bytes = Some(given.bytes(CHUNK_BYTES_MIN, CHUNK_BYTES_MAX)?);
             }
@@ -317,12 +322,14 @@ impl Written {
         if PROMPT_BYTES_MAX < bytes {
             return Err(UsageError::PromptBytes { conversations, bytes });
         }
+        let client = self.client.unwrap_or(Client::Http2);
         Ok(RequestShape {
             input_tokens,
             conversations,
             shared_prefix: self.shared_prefix.unwrap_or(0.9),
             model: self.model.clone().unwrap_or_else(|| "sim/llama".to_owned()),
-            chunk_bytes: self.chunk_bytes.unwrap_or(super::workload::ENVOY_CHUNK_BYTES),
+            client,
+            chunk_bytes: self.chunk_bytes.unwrap_or(client.chunk_bytes()),
         })
     }
 }

@@ -166,11 +166,15 @@ impl<'a> Exchange<'a> {
             return self.send_pieces(stream, &answer).await;
         }
         let mut next = clock::now();
-        for piece in (0..).map_while(|nth| answer.get(nth)) {
-            self.worker.sleep_until(next).await;
-            self.tokens.borrow_mut().push_back(clock::now());
+        let tokens = self.worker.settings.answer.output_tokens;
+        for (nth, piece) in (0..).map_while(|nth| answer.get(nth)).enumerate() {
+            // What follows the last token comes with it.
+            if nth < tokens {
+                self.worker.sleep_until(next).await;
+                self.tokens.borrow_mut().push_back(clock::now());
+                next += gap;
+            }
             self.send(stream, &piece.message).await;
-            next += gap;
         }
     }
 

@@ -26,13 +26,14 @@ Requests
   --profile P                   short: 200 tokens in, 100 out; medium: 10,000 and 1,000;
                                 long: 100,000 and 1,000; bodyless: GET (short)
   --input-tokens N              4 bytes of prompt each
-  --output-tokens N             one event and one message each, then one with the usage
+  --output-tokens N             one event and one message each; one with the usage follows
   --token-gap D                 between two tokens; 0 sends them at once (0)
   --time-to-first-token D       from the end of the request to the answer's headers (0)
   --conversations N             different prompts (64)
   --shared-prefix RATIO         of a prompt, equal in all requests of its conversation (0.9)
   --model NAME                  (sim/llama)
-  --chunk-bytes N               of body in a message (16KiB, as Envoy reads an HTTP/2 request)
+  --client http1|http2          of the gateway: decides how Envoy cuts a request's body (http2)
+  --chunk-bytes N               of body in a message, at most (16KiB; 1MiB with http1)
   --observation full|off|any    does the picker stay for the answer? (full)
 
 Measurement
@@ -48,7 +49,7 @@ in the measured window; times that end in _us are microseconds.
   target, seed, connections, plaintext
   load         {rate, arrivals} or {concurrency}
   profile      {input_tokens (null: bodyless), output_tokens, token_gap_us,
-               time_to_first_token_us, conversations, shared_prefix, chunk_bytes}
+               time_to_first_token_us, conversations, shared_prefix, client, chunk_bytes}
   observation  full, off or any
   window_s     length of the measured window
   requests     due; completed; failed; not_sent (too many in flight);

@@ -12,7 +12,7 @@
 
 mod settings;
 
-pub use settings::{AnswerShape, Arrivals, Load, Observation, RequestShape, Settings};
+pub use settings::{AnswerShape, Arrivals, Client, Load, Observation, RequestShape, Settings};
 
 mod command_line;
 

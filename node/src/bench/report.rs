@@ -7,7 +7,7 @@ use hdrhistogram::Histogram;
 use serde::Serialize;
 
 use super::processes::Reading;
-use super::settings::{Arrivals, Load, Observation, Settings};
+use super::settings::{Arrivals, Client, Load, Observation, Settings};
 use super::tally::{Tally, Traffic};
 use super::text::float;
 
@@ -50,6 +50,7 @@ struct Profile {
     time_to_first_token_us: f64,
     conversations: usize,
     shared_prefix: f64,
+    client: &'static str,
     chunk_bytes: usize,
 }
 
@@ -211,6 +212,10 @@ impl Profile {
             time_to_first_token_us: micros(settings.answer.time_to_first_token.as_secs_f64() * 1e9),
             conversations: settings.request.conversations,
             shared_prefix: settings.request.shared_prefix,
+            client: match settings.request.client {
+                Client::Http1 => "http1",
+                Client::Http2 => "http2",
+            },
             chunk_bytes: settings.request.chunk_bytes,
         }
     }

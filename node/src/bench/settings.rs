@@ -59,14 +59,34 @@ pub struct RequestShape {
     /// Share of a prompt, from its begin on, that is the same in all requests of a conversation; 0.0 to 1.0.
     pub shared_prefix: f64,
     pub model: String,
+    pub client: Client,
     /// Largest body that one message carries.
     pub chunk_bytes: usize,
+}
+
+/// What the gateway's client speaks, which decides how Envoy cuts a request's body.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Client {
+    /// What was there to read at once is one message, up to Envoy's buffer limit; an empty one with the end follows.
+    Http1,
+    /// Each DATA frame is a message; the last has the end.
+    Http2,
+}
+
+impl Client {
+    /// The longest message that Envoy 1.40 was seen to send.
+    pub(super) fn chunk_bytes(self) -> usize {
+        match self {
+            Self::Http1 => 1 << 20,
+            Self::Http2 => 16_384,
+        }
+    }
 }
 
 /// What the model server is made to answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct AnswerShape {
-    /// Events of the answer before the last, which carries the usage.
+    /// Events of the answer; one more carries the usage.
     pub output_tokens: usize,
     /// Time between two tokens; zero sends all at once.
     pub token_gap: Duration,

@@ -15,14 +15,11 @@ use prost::Message;
 use prost_types::value::Kind;
 use prost_types::{Struct, Value};
 
-use super::settings::{AnswerShape, RequestShape};
+use super::settings::{AnswerShape, Client, RequestShape};
 use super::text;
 
 /// A usual length of a token of English text.
 pub(super) const BYTES_PER_TOKEN: usize = 4;
-
-/// Envoy hands on what it read in one go: one DATA frame of an HTTP/2 client.
-pub(super) const ENVOY_CHUNK_BYTES: usize = 16_384;
 
 /// gRPC's flag and length before each message.
 const PREFIX_BYTES: usize = 5;
@@ -102,15 +99,12 @@ impl Workload {
             Some(_) => text::answer(answer.output_tokens, &request.model),
             None => vec![text::model_list(&request.model)],
         };
-        let last = answer.len().saturating_sub(1);
-        let answer = answer.iter().enumerate();
         Self {
             headers: Template::request_headers(body_bytes),
             conversations,
             answer_headers: answer_headers(body_bytes.is_some()),
-            answer: answer
-                .map(|(nth, body)| Piece::new(Part::ResponseBody, body, nth == last))
-                .collect(),
+            // Model servers speak HTTP/1.1.
+            answer: Piece::all(Part::ResponseBody, answer.iter().map(Vec::as_slice), Client::Http1),
             seed,
         }
     }
@@ -165,11 +159,7 @@ impl Conversation {
         text::push_words(&mut body, prompt_end, rng);
         body.extend_from_slice(after.as_bytes());
         let chunks = body.chunks(request.chunk_bytes);
-        let last = chunks.len().saturating_sub(1);
-        let pieces = chunks
-            .enumerate()
-            .map(|(nth, chunk)| Piece::new(Part::RequestBody, chunk, nth == last))
-            .collect();
+        let pieces = Piece::all(Part::RequestBody, chunks, request.client);
         let number = number.map(|at| (at / request.chunk_bytes, at % request.chunk_bytes));
         Self { pieces, number }
     }
@@ -207,6 +197,24 @@ fn number_at(prompt_at: usize, prompt_bytes: usize, request: &RequestShape) -> O
 }
 
 impl Piece {
+    /// The messages of a body, with an end as Envoy makes it of what the other side speaks.
+    fn all<'a>(
+        part: fn(HttpBody) -> Part,
+        bodies: impl Iterator<Item = &'a [u8]>,
+        speaks: Client,
+    ) -> Vec<Self> {
+        let end: Option<&[u8]> = match speaks {
+            Client::Http1 => Some(&[]),
+            Client::Http2 => None,
+        };
+        let mut bodies = bodies.chain(end).peekable();
+        let mut pieces = Vec::new();
+        while let Some(body) = bodies.next() {
+            pieces.push(Self::new(part, body, bodies.peek().is_none()));
+        }
+        pieces
+    }
+
     fn new(part: fn(HttpBody) -> Part, body: &[u8], end_of_stream: bool) -> Self {
         let body = Bytes::copy_from_slice(body);
         let length = body.len();

@@ -64,12 +64,12 @@ fn every_flag_is_documented_and_taken() {
     let line = "--target [::1]:9002 --plaintext --connections 3 --concurrency 9 --duration 1s --warm-up 0 \
                 --timeout 2s --in-flight-max 5 --seed 9 --profile long --input-tokens 1 --output-tokens 0 \
                 --token-gap 1ms --time-to-first-token 3ms --conversations 4 --shared-prefix 0.5 --model m \
-                --chunk-bytes 64Ki --observation off --pid 1 --pid 2 --pid 1 --idle 1s --output json";
+                --client http1 --chunk-bytes 64Ki --observation off --pid 1 --pid 2 --pid 1 --idle 1s --output json";
     let Ok(Asked::Run { settings, output }) = asked(line) else { panic!("{line}") };
     assert_eq!(output, Output::Json);
     assert_eq!(settings.load, Load::Closed { concurrency: 9 });
     assert_eq!(settings.processes, [1, 2]);
-    assert_eq!(settings.request.chunk_bytes, 65_536);
+    assert_eq!((settings.request.client, settings.request.chunk_bytes), (Client::Http1, 65_536));
     assert_eq!(settings.answer.time_to_first_token, Duration::from_millis(3));
     assert_eq!(asked("--help --nonsense").unwrap(), Asked::Help);
 }

@@ -11,6 +11,7 @@ fn workload(input_tokens: Option<usize>, shared_prefix: f64, chunk_bytes: usize)
         conversations: 2,
         shared_prefix,
         model: "sim/llama".to_owned(),
+        client: Client::Http2,
         chunk_bytes,
     };
     let answer = AnswerShape {
@@ -62,6 +63,28 @@ fn a_body_is_a_chat_request_of_the_asked_length_in_chunks() {
             }
         }
     }
+}
+
+#[test]
+fn what_an_http1_client_sends_comes_whole_with_an_empty_end() {
+    let request = RequestShape {
+        input_tokens: Some(10_000),
+        conversations: 1,
+        shared_prefix: 0.9,
+        model: "sim/llama".to_owned(),
+        client: Client::Http1,
+        chunk_bytes: Client::Http1.chunk_bytes(),
+    };
+    let answer = AnswerShape {
+        output_tokens: 20,
+        token_gap: Duration::ZERO,
+        time_to_first_token: Duration::ZERO,
+    };
+    let workload = Workload::new(&request, answer, 5);
+    let question = workload.question(0);
+    let lengths: Vec<_> = pieces(&question.body).iter().map(|piece| piece.body.len()).collect();
+    assert_eq!(lengths.len(), 2);
+    assert!(40_000 < lengths[0] && lengths[1] == 0, "{lengths:?}");
 }
 
 #[test]
@@ -126,7 +149,7 @@ fn a_request_without_body_ends_with_its_headers() {
         panic!("no headers")
     };
     assert!(headers.end_of_stream);
-    assert_eq!(workload.answer().len(), 1);
+    assert_eq!(workload.answer().len(), 2, "the body and its end");
 }
 
 #[test]
@@ -140,16 +163,20 @@ fn the_first_message_says_how_bodies_travel_and_only_it_does() {
 }
 
 #[test]
-fn an_answer_is_one_event_for_each_token_and_one_with_the_usage() {
+fn an_answer_is_one_event_for_each_token_one_with_the_usage_and_an_empty_end() {
     let workload = workload(Some(10), 0.9, 1024);
     let answer = workload.answer();
     let pieces = pieces(&answer);
-    assert_eq!(pieces.len(), 21);
+    assert_eq!(pieces.len(), 22);
     for (nth, piece) in pieces.iter().enumerate() {
         let Some(Part::ResponseBody(sent)) = decoded(&piece.message).request else {
             panic!("{piece:?}")
         };
-        assert_eq!(sent.end_of_stream, nth == 20);
+        assert_eq!(sent.end_of_stream, nth == 21);
+        if sent.end_of_stream {
+            assert!(sent.body.is_empty());
+            continue;
+        }
         let text = String::from_utf8(sent.body.to_vec()).unwrap();
         let event = text.strip_prefix("data: ").unwrap().split("\n\n").next().unwrap();
         let event: serde_json::Value = serde_json::from_str(event).unwrap();
