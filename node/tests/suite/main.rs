@@ -12,3 +12,4 @@ mod extproc;
 mod http2;
 mod openai;
 mod picks;
+mod privacy;
