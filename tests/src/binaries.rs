@@ -32,25 +32,37 @@ static PLACE: LazyLock<Place> = LazyLock::new(|| {
     })
 });
 
-/// Why a binary could not be built.
+/// Why our programs could not be built.
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum BuildError {
     #[error("cannot run {cargo}: {reason}")]
     Cargo { cargo: PathBuf, reason: String },
-    #[error("cargo could not build {binary} of {package}:\n{output}")]
-    Failed { package: &'static str, binary: &'static str, output: String },
+    #[error("cargo could not build {}:\n{output}", PROGRAMS.join(" and "))]
+    Failed { output: String },
 }
+
+const EPP: &str = "epp";
+const MODEL_SERVER: &str = "model-server";
+const PROGRAMS: [&str; 2] = [EPP, MODEL_SERVER];
 
 /// The picker.
 pub fn epp() -> Result<PathBuf, BuildError> {
-    static BUILT: OnceLock<Result<PathBuf, BuildError>> = OnceLock::new();
-    BUILT.get_or_init(|| build("convoy-node", "epp")).clone()
+    built(EPP)
 }
 
 /// The simulated model server.
 pub fn model_server() -> Result<PathBuf, BuildError> {
-    static BUILT: OnceLock<Result<PathBuf, BuildError>> = OnceLock::new();
-    BUILT.get_or_init(|| build("convoy-tests", "model-server")).clone()
+    built(MODEL_SERVER)
+}
+
+/// Where `program` is, once all are built. They are built together, so that what they share is
+/// compiled once.
+fn built(program: &str) -> Result<PathBuf, BuildError> {
+    static BUILT: OnceLock<Result<String, BuildError>> = OnceLock::new();
+    let messages = BUILT.get_or_init(build).as_deref().map_err(BuildError::clone)?;
+    let missing =
+        || BuildError::Failed { output: format!("cargo does not say where {program} is") };
+    executable(messages, program).ok_or_else(missing)
 }
 
 /// The directory that cargo builds into, and under which everything else that tests make belongs.
@@ -58,12 +70,15 @@ pub fn target_directory() -> &'static Path {
     &PLACE.target
 }
 
-fn build(package: &'static str, binary: &'static str) -> Result<PathBuf, BuildError> {
+/// Builds all programs. Returns what cargo says about them.
+fn build() -> Result<String, BuildError> {
     let cargo = env::var_os("CARGO").map_or_else(|| PathBuf::from("cargo"), PathBuf::from);
     let mut command = Command::new(&cargo);
     command
         .args(["build", "--locked", "--message-format=json-render-diagnostics"])
-        .args(["--package", package, "--bin", binary, "--profile", &PLACE.profile])
+        .args(["--package", "convoy-node", "--package", "convoy-tests"])
+        .args(PROGRAMS.iter().flat_map(|program| ["--bin", program]))
+        .args(["--profile", &PLACE.profile])
         .args(PLACE.triple.iter().flat_map(|triple| ["--target", triple.as_str()]))
         .arg("--target-dir")
         .arg(&PLACE.target)
@@ -72,13 +87,11 @@ fn build(package: &'static str, binary: &'static str) -> Result<PathBuf, BuildEr
     let output = command
         .output()
         .map_err(|error: io::Error| BuildError::Cargo { cargo, reason: error.to_string() })?;
-    let messages = String::from_utf8_lossy(&output.stdout);
-    match executable(&messages, binary) {
-        Some(path) if output.status.success() => Ok(path),
-        Some(_) | None => {
-            let output = String::from_utf8_lossy(&output.stderr).into_owned();
-            Err(BuildError::Failed { package, binary, output })
-        }
+    let text = |bytes| String::from_utf8_lossy(bytes).into_owned();
+    if output.status.success() {
+        Ok(text(&output.stdout))
+    } else {
+        Err(BuildError::Failed { output: text(&output.stderr) })
     }
 }
 

@@ -6,11 +6,15 @@ use std::time::Duration;
 
 use convoy_tests::processes::{Process, eventually};
 use convoy_tests::scratch::Scratch;
+use convoy_tests::{binaries, envoy};
 
 /// How long a demo may take on a machine that runs other tests beside it. Alone it takes 15 seconds.
 const ENDS_WITHIN: Duration = Duration::from_mins(4);
 
+/// Starts a demo. What it needs is built and fetched before, so that its time is its own.
 fn demo(name: &str, arguments: &[&str], scratch: &Scratch) -> Process {
+    binaries::epp().unwrap();
+    envoy::binary().unwrap();
     let mut command = Command::new(env!("CARGO_BIN_EXE_demo"));
     command.args(arguments);
     Process::start(name, command, scratch.path()).unwrap()
