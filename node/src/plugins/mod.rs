@@ -5,6 +5,7 @@
 
 mod registry;
 
+mod blocking_testing_filter;
 mod header_based_testing_filter;
 
 mod fewest;

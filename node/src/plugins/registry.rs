@@ -1,11 +1,12 @@
 //! Which plugins there are, and which are known from the picker that Convoy replaces.
 
 use super::{
-    ApiGroup, Plugin, approx_prefix_cache_producer, core_metrics_extractor,
-    destination_endpoint_served_verifier, file_discovery, header_based_testing_filter,
-    kv_cache_utilization_scorer, lora_affinity_scorer, max_score_picker, metrics_data_source,
-    openai_parser, passthrough_parser, prefix_cache_scorer, queue_scorer, random_picker,
-    running_requests_size_scorer, single_profile_handler, weighted_random_picker,
+    ApiGroup, Plugin, approx_prefix_cache_producer, blocking_testing_filter,
+    core_metrics_extractor, destination_endpoint_served_verifier, file_discovery,
+    header_based_testing_filter, kv_cache_utilization_scorer, lora_affinity_scorer,
+    max_score_picker, metrics_data_source, openai_parser, passthrough_parser, prefix_cache_scorer,
+    queue_scorer, random_picker, running_requests_size_scorer, single_profile_handler,
+    weighted_random_picker,
 };
 use crate::{
     document::{Fault, Mapping},
@@ -23,8 +24,9 @@ pub enum Build {
 }
 
 /// Every type of plugin that a configuration can use.
-pub const AVAILABLE: [(&str, Build); 17] = [
+pub const AVAILABLE: [(&str, Build); 18] = [
     (header_based_testing_filter::TYPE, Build::Plain(header_based_testing_filter::build)),
+    (blocking_testing_filter::TYPE, Build::Read(blocking_testing_filter::build)),
     (queue_scorer::TYPE, Build::Plain(queue_scorer::build)),
     (running_requests_size_scorer::TYPE, Build::Plain(running_requests_size_scorer::build)),
     (kv_cache_utilization_scorer::TYPE, Build::Plain(kv_cache_utilization_scorer::build)),

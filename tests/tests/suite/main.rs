@@ -7,3 +7,4 @@
 
 mod envoy;
 mod model_server;
+mod watchdog;

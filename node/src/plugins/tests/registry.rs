@@ -47,6 +47,15 @@ fn a_parameter_out_of_range_is_refused() {
 }
 
 #[test]
+fn a_plugin_that_blocks_is_not_built_unless_told_for_how_long() {
+    let expected = "blocksAtMost: is missing; set it to a duration such as 10s, if this is a test of \
+                    the watchdog; else remove the plugin";
+    refused("blocking-testing-filter", "", expected);
+    let built = build("blocking-testing-filter", "blocksAtMost: 10s", ApiGroup::LlmD);
+    assert!(matches!(built, Ok(Plugin::Filter(_))), "{built:?}");
+}
+
+#[test]
 fn file_discovery_needs_a_path() {
     let expected = "path: is missing; set it to the path of the file that lists the endpoints";
     refused("file-discovery", "", expected);
