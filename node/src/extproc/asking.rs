@@ -150,18 +150,24 @@ impl Asking {
         let again = !matches!(self.body, AskedBody::None);
         let again = again.then(|| set_again(&self.headers)).into_iter().flatten();
         // An empty id that came with the request would take the made one's place.
-        let is_made = |name: &[u8]| self.made_id.is_some() && name == names::REQUEST_ID.as_bytes();
+        let id = names::REQUEST_ID.as_bytes();
+        let is_made = |name: &[u8]| self.made_id.is_some() && name.eq_ignore_ascii_case(id);
         let again = again.filter(|(name, _)| !is_made(name));
         let set = [picked.header()].into_iter().chain(length).chain(self.made_id()).chain(again);
         picked.with_changes(|changes| answer::headers(Direction::Request, set, changes, out));
     }
 }
 
-/// The headers that are set again as they came.
+/// Headers that are set again at most. Gateways take a hundred unless told otherwise, and each is
+/// looked for among all.
+const SET_AGAIN_MAX: usize = 256;
+
+/// The headers that are set again as they came; none if there are very many.
 pub(super) fn set_again(headers: &HeaderList) -> impl Iterator<Item = (&[u8], &[u8])> {
-    headers.iter().filter(|(name, _)| {
+    let few = Some(headers).filter(|headers| headers.len() <= SET_AGAIN_MAX);
+    few.into_iter().flat_map(HeaderList::iter).filter(|(name, _)| {
         !names::is_system_owned(name)
-            && headers.iter().filter(|(other, _)| other == name).count() == 1
+            && headers.iter().filter(|(other, _)| other.eq_ignore_ascii_case(name)).count() == 1
     })
 }
 

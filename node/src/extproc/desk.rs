@@ -7,7 +7,7 @@ use crate::{
     clock,
     command_line::ResponseObservation,
     endpoints::Endpoint,
-    metrics::{Attempts, PluginTimings, Recorder},
+    metrics::{Attempts, PluginTimings, Recorder, countable},
     prefix::PromptScratch,
     scheduling::{Candidate, Scratch},
 };
@@ -57,6 +57,7 @@ impl Desk {
 
     /// Counts requests with these values.
     pub(super) fn recorder(&mut self, model: &str, target: &str, fairness: &str) -> Rc<Recorder> {
+        let [model, target, fairness] = [model, target, fairness].map(countable);
         self.key.clear();
         for part in [model, "\0", target, "\0", fairness] {
             self.key.push_str(part);
@@ -74,6 +75,7 @@ impl Desk {
 
     /// Counts a pick for `target` that chose `endpoint`, or nobody.
     pub(super) fn attempted(&mut self, target: &str, endpoint: Option<&Endpoint>) {
+        let target = countable(target);
         self.key.clear();
         let address = endpoint.map_or("", |endpoint| &endpoint.address_text);
         for part in [target, "\0", address] {

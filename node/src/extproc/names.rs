@@ -9,9 +9,9 @@ pub(super) use convoy_proto::hot::{
 /// Why a refused request was dropped.
 pub(super) const DROPPED_REASON: &str = "x-llm-d-request-dropped-reason";
 /// Marks responses that passed through the picker.
+pub(super) const WENT_INTO_RESPONSE: &str = "x-went-into-resp-headers";
 /// Who served, told to conformance tests in a response header.
 pub(super) const CONFORMANCE_SERVED: &str = "x-conformance-test-served-endpoint";
-pub(super) const WENT_INTO_RESPONSE: &str = "x-went-into-resp-headers";
 pub(super) const REQUEST_ID: &str = "x-request-id";
 pub(super) const CONTENT_LENGTH: &str = "content-length";
 /// The client's fairness id, newest name first.
@@ -44,9 +44,9 @@ const SYSTEM_OWNED: [&str; 18] = [
     "x-llm-d-video-resolution",
 ];
 
-/// True for a header, in lower case, that is not set again.
+/// True for a header that is not set again.
 pub(super) fn is_system_owned(name: &[u8]) -> bool {
-    // Nearly every name is told apart by its first bytes; the list is only read for the rest.
-    (name.starts_with(b"x-") || name.starts_with(b"c"))
-        && SYSTEM_OWNED.iter().any(|owned| owned.as_bytes() == name)
+    // Nearly every name is told apart by its first byte; the list is only read for the rest.
+    matches!(name, [b'x' | b'X' | b'c' | b'C', ..])
+        && SYSTEM_OWNED.iter().any(|owned| owned.as_bytes().eq_ignore_ascii_case(name))
 }

@@ -31,7 +31,16 @@ const VALUES_MAX: usize = 1000;
 /// Distinct label sets at most. Every set costs about twenty series.
 const SETS_MAX: usize = 4000;
 
+/// Bytes of one value at most; a longer one counts as [`OTHER`]. Names of models and tenants have a
+/// quarter of that, and one set stands in hundreds of lines of the page.
+const VALUE_BYTES_MAX: usize = 256;
+
 const OTHER: &str = "other";
+
+/// `value`, unless it is too long to be counted by.
+pub fn countable(value: &str) -> &str {
+    if VALUE_BYTES_MAX < value.len() { OTHER } else { value }
+}
 
 /// Lets a bounded number of values and sets through.
 #[derive(Debug, Default)]
@@ -67,6 +76,7 @@ impl Cap {
 }
 
 fn bounded(admitted: &mut BTreeSet<String>, value: &str) -> String {
+    let value = countable(value);
     if !admitted.contains(value) {
         if VALUES_MAX <= admitted.len() {
             return OTHER.to_owned();
@@ -98,6 +108,15 @@ mod tests {
         }
         assert_eq!(cap.bounded("one more", "model-1", "default-flow").model_name, OTHER);
         assert_eq!(cap.bounded("model-7", "model-7", "default-flow").model_name, "model-7");
+    }
+
+    #[test]
+    fn a_value_too_long_for_a_label_is_counted_as_other() {
+        let cap = Cap::default();
+        let (longest, too_long) = ("m".repeat(VALUE_BYTES_MAX), "m".repeat(VALUE_BYTES_MAX + 1));
+        let labels = cap.bounded(&longest, &too_long, &too_long);
+        assert_eq!(labels.model_name, longest);
+        assert_eq!((&*labels.target_model_name, &*labels.fairness_id), (OTHER, OTHER));
     }
 
     #[test]

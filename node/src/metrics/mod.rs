@@ -10,7 +10,7 @@ mod picks;
 mod requests;
 mod streams;
 
-pub use labels::{Labels, LegacyLabels};
+pub use labels::{Labels, LegacyLabels, countable};
 pub use page::{Page, serve};
 pub use picks::{Attempts, PickMetrics, PluginTimings};
 pub use requests::{Finished, Recorder, RequestMetrics};

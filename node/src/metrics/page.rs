@@ -24,16 +24,20 @@ impl Page {
         Self(Arc::new(registry))
     }
 
-    fn answer(&self, request: &Request<Incoming>) -> Response<Full<Bytes>> {
+    async fn answer(self, request: Request<Incoming>) -> Response<Full<Bytes>> {
         match (request.method(), request.uri().path()) {
             (&Method::GET | &Method::HEAD, "/metrics") => {}
             (_, "/metrics") => return plain(StatusCode::METHOD_NOT_ALLOWED, "use GET"),
             _ => return plain(StatusCode::NOT_FOUND, "the metrics are at /metrics"),
         }
-        let mut text = String::new();
-        if encode(&mut text, &self.0).is_err() {
+        // A page of many models is megabytes long, and this thread has other things to do.
+        let encoded = tokio::task::spawn_blocking(move || {
+            let mut text = String::new();
+            encode(&mut text, &self.0).map(|()| text)
+        });
+        let Ok(Ok(text)) = encoded.await else {
             return plain(StatusCode::INTERNAL_SERVER_ERROR, "the metrics cannot be encoded");
-        }
+        };
         let mut response = Response::new(Full::from(text));
         let kind = "application/openmetrics-text; version=1.0.0; charset=utf-8";
         response.headers_mut().insert(CONTENT_TYPE, http::HeaderValue::from_static(kind));
@@ -67,8 +71,8 @@ pub async fn serve(listener: TcpListener, page: Page) -> io::Result<()> {
         let page = page.clone();
         connections.spawn(async move {
             let answer = service_fn(|request| {
-                let response = page.answer(&request);
-                async move { Ok::<_, Infallible>(response) }
+                let page = page.clone();
+                async move { Ok::<_, Infallible>(page.answer(request).await) }
             });
             // A scraper that goes away mid-page is its own affair.
             let _ = http1::Builder::new()

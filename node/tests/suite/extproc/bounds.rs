@@ -138,6 +138,39 @@ async fn a_message_longer_than_its_bound_ends_its_stream() {
     picker.metric_becomes("llm_d_epp_extproc_streams_total", &code, 1.0).await;
 }
 
+/// Clients choose these names, and what is counted under a name is kept for ever.
+#[tokio::test]
+async fn long_names_are_counted_together() {
+    let picker = Picker::with_flags(&[]).await;
+    let gateway = picker.gateway().await;
+    let long = "a".repeat(100_000);
+    let body = format!(r#"{{"model":"{long}","prompt":"a"}}"#);
+    let headers = [("x-llm-d-inference-fairness-id", &*long)];
+    for rewrite in [&[][..], &[("x-llm-d-model-name-rewrite", &*long)]] {
+        let headers: Vec<_> = headers.iter().chain(rewrite).copied().collect();
+        let asked = [request_headers(&headers, MORE), request_body(body.clone(), END)];
+        gateway.ask(asked).answer().await;
+    }
+    let labels = ["model_name=\"other\"", "target_model_name=\"other\"", "fairness_id=\"other\""];
+    picker.metric_becomes("llm_d_epp_request_total", &labels, 2.0).await;
+    let page = picker.metrics_page().await;
+    assert!(page.len() < 200_000, "a page of {} bytes", page.len());
+}
+
+#[tokio::test]
+async fn headers_without_end_are_answered_without_delay() {
+    let picker = Picker::with_flags(&[]).await;
+    let gateway = picker.gateway().await;
+    let names: Vec<String> = (0..100_000).map(|number| format!("x{number}")).collect();
+    let headers: Vec<_> = names.iter().map(|name| (&**name, "")).collect();
+    let body = r#"{"model":"m","prompt":"a"}"#;
+    let mut stream = gateway.ask([request_headers(&headers, MORE), request_body(body, END)]);
+    stream.answer().await;
+    assert_eq!(stream.answer().await, request_piece(body, END));
+    stream.say(response_headers(&headers, END));
+    assert_eq!(stream.answer().await, response_headers_set(&[]));
+}
+
 #[tokio::test]
 async fn a_connection_that_grew_old_is_asked_to_go_and_finishes_what_is_open() {
     let picker = Picker::with_flags(&["--connection-age-max", "100ms"]).await;

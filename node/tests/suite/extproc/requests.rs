@@ -115,9 +115,18 @@ async fn headers_that_steer_pickers_are_not_set_again() {
 }
 
 #[tokio::test]
+async fn names_of_headers_are_read_in_any_case() {
+    let picker = Picker::with_flags(&[]).await;
+    let id = ("X-Request-ID", "1");
+    let headers = [id, ("Content-Length", "5"), ("X-Gateway-Model-Name-Rewrite", "n"), ("Hi", "m")];
+    let set = [id, ("Content-Length", "63"), ("Hi", "m")];
+    check(&picker, &headers, &body("m"), &set, &body("n")).await;
+}
+
+#[tokio::test]
 async fn a_header_that_came_twice_is_left_as_it_came() {
     let picker = Picker::with_flags(&[]).await;
-    let headers = [("x-forwarded-for", "1.1.1.1"), ID, ("x-forwarded-for", "2.2.2.2")];
+    let headers = [("x-forwarded-for", "1.1.1.1"), ID, ("X-Forwarded-For", "2.2.2.2")];
     check(&picker, &headers, &body("m"), &[ID, ("Content-Length", "63")], &body("m")).await;
 }
 
