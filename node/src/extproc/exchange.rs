@@ -1,24 +1,23 @@
 //! One ext_proc stream: Envoy's messages in, encoded answers out.
 //!
 //! The [`Conversation`] decides what is owed; this file reads the request for it, has the pick made,
-//! writes the answers and watches the response go by.
+//! has the answers written and watches the response go by.
 
 use std::time::Instant;
 
 use bytes::Bytes;
 use convoy_proto::{
     filter::processing_mode::BodySendMode,
-    hot::{self, Body, DecodeError, Direction, Headers, MetadataContext, Question, answer},
+    hot::{self, Body, DecodeError, Headers, MetadataContext, Question, answer},
 };
 
 use super::{
+    answers,
     asking::{AskedBody, Asking},
     chunks::Pieces,
-    conversation::{Answer, BodyMode, Conversation, Input, Modes, Next, OutOfOrder, Side},
+    conversation::{Answer, BodyMode, Conversation, Input, Modes, Next, OutOfOrder},
     desk::Desk,
-    names,
-    outbox::Outbox,
-    pick::{self, Pick},
+    names, pick,
     refusal::Refusal,
     subset,
     watch::Watch,
@@ -254,7 +253,7 @@ impl Exchange {
             };
         }
         for answer in answers.drain(..) {
-            self.write(answer, desk);
+            answers::write(answer, self.asking.as_deref(), self.watch.as_deref(), desk);
         }
         desk.answers = answers;
         if !self.conversation.as_ref().is_some_and(Conversation::owes_request) {
@@ -316,78 +315,6 @@ impl Exchange {
             answer::immediate(refusal.status(), reason, refusal.to_string().as_bytes(), out);
         });
         Flow::Finished
-    }
-
-    fn write(&self, answer: Answer, desk: &mut Desk) {
-        let outbox = &mut desk.outbox;
-        let asking = self.asking.as_deref();
-        let asked = asking.and_then(|asking| Some((asking, asking.picked.as_ref()?)));
-        match answer {
-            Answer::PickInHeaders => {
-                if let Some((asking, picked)) = asked {
-                    outbox.push(Pieces::new(), |out| asking.answer_headers(picked, out));
-                }
-            }
-            Answer::PickInBody { rewritten } => {
-                if let Some((asking, picked)) = asked {
-                    write_pick_in_body(asking, picked, rewritten, outbox);
-                }
-            }
-            Answer::Headers(Side::Request) => outbox.push(Pieces::new(), |out| {
-                answer::headers(Direction::Request, [], &answer::Changes::default(), out);
-            }),
-            Answer::Headers(Side::Response) => {
-                if let Some(watch) = &self.watch {
-                    let tell_served = desk.service.behaviour.tell_served;
-                    outbox.push(Pieces::new(), |out| watch.answer_headers(tell_served, out));
-                }
-            }
-            Answer::BodyAsIs(side) => outbox.push(Pieces::new(), |out| {
-                answer::body_unchanged(direction(side), [], &answer::Changes::default(), out);
-            }),
-            Answer::Body { side, pieces, end_of_stream } => {
-                let bytes = pieces.iter().map(Bytes::len).sum();
-                outbox.push(pieces, |out| {
-                    answer::streamed_body(direction(side), bytes, end_of_stream, out);
-                });
-            }
-            Answer::Trailers(side) => {
-                outbox.push(Pieces::new(), |out| answer::trailers(direction(side), out));
-            }
-        }
-    }
-}
-
-fn write_pick_in_body(
-    asking: &Asking,
-    picked: &Pick,
-    rewritten: Option<Pieces>,
-    outbox: &mut Outbox,
-) {
-    let Some(body) = rewritten else {
-        outbox.push(Pieces::new(), |out| {
-            let set = [picked.header()].into_iter().chain(asking.made_id());
-            picked.with_changes(|changes| {
-                answer::body_unchanged(Direction::Request, set, changes, out);
-            });
-        });
-        return;
-    };
-    let length = asking.body_bytes.to_string();
-    let bytes = body.iter().map(Bytes::len).sum();
-    outbox.push(body, |out| {
-        let set = [picked.header(), (b"Content-Length", length.as_bytes())];
-        let set = set.into_iter().chain(asking.made_id());
-        picked.with_changes(|changes| {
-            answer::body_replaced(Direction::Request, set, changes, bytes, out);
-        });
-    });
-}
-
-fn direction(side: Side) -> Direction {
-    match side {
-        Side::Request => Direction::Request,
-        Side::Response => Direction::Response,
     }
 }
 

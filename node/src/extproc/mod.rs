@@ -6,6 +6,8 @@ pub use exchange::{Exchange, Fault, Flow};
 
 mod conversation;
 
+mod answers;
+
 mod chunks;
 
 mod asking;

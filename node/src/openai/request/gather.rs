@@ -1,23 +1,21 @@
 //! Gathers what a pick needs from the tokens of a body, whichever order they come in.
 
-use bytes::Bytes;
+mod findings;
+
+pub(super) use findings::Findings;
 use smallvec::SmallVec;
 
 use super::{
-    Refusal,
     chat::Chat,
     items,
     names::{Key, Name},
     prompt::PromptList,
 };
 use crate::openai::{
-    Api, PIECES_MAX, Prompts, body,
+    Api, PIECES_MAX,
     canonical::Piece,
     json::{Kind, Number, Span, Token},
 };
-
-/// Bytes of a number that is too large, as far as a refusal repeats them.
-const LITERAL_BYTES_MAX: u64 = 1024;
 
 /// A container whose contents mean something.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -96,18 +94,6 @@ impl Pieces {
         self.kept.clear();
         self.is_full = false;
     }
-}
-
-/// What was found in a body that is not refused.
-#[derive(Debug)]
-pub(super) struct Findings {
-    pub(super) model: Option<Span>,
-    pub(super) model_value: Option<Span>,
-    pub(super) members: u64,
-    pub(super) stream: bool,
-    pub(super) include_usage: bool,
-    pub(super) cache_salt: Option<Span>,
-    pub(super) prompts: Prompts,
 }
 
 /// The gatherer of one body.
@@ -356,50 +342,4 @@ impl Gatherer {
         self.is_mistyped |= token.kind != kind && token.kind != Kind::Null;
         token.kind == kind
     }
-
-    /// Ends the body, which is known to be JSON.
-    pub(super) fn finish(mut self, chunks: &[Bytes]) -> Result<Findings, Refusal> {
-        let members = match self.root {
-            Some(Root::Object { members }) => members,
-            Some(Root::Null) | None => return Err(Refusal::Payload { api: self.api }),
-            Some(Root::Other { found }) => return Err(Refusal::NotAnObject { found }),
-        };
-        if let Some(span) = self.too_large {
-            return Err(Refusal::NumberTooLarge { literal: literal(chunks, span) });
-        }
-        let has_payload = match self.api {
-            Api::Completions | Api::Embeddings => !self.pieces.kept.is_empty(),
-            Api::Chat => 0 < self.chat.messages,
-            Api::Responses => self.input.is_some(),
-            Api::Conversations => 0 < self.items.count,
-            Api::Images => self.items.has_image_prompt,
-            Api::Passthrough => true,
-        };
-        if self.is_mistyped || !has_payload {
-            return Err(Refusal::Payload { api: self.api });
-        }
-        match self.api {
-            Api::Chat => self.put_tools_first(),
-            Api::Responses => self.assemble_response(),
-            Api::Completions
-            | Api::Embeddings
-            | Api::Conversations
-            | Api::Images
-            | Api::Passthrough => {}
-        }
-        let Self { model, model_value, stream, include_usage, cache_salt, .. } = self;
-        let prompts = Prompts { pieces: self.pieces.kept, each: self.prompt.each };
-        Ok(Findings { model, model_value, members, stream, include_usage, cache_salt, prompts })
-    }
-}
-
-/// The text of a number, cut where it is too long to repeat.
-fn literal(chunks: &[Bytes], Span { start, end }: Span) -> String {
-    let mut literal = String::new();
-    let span = Span { start, end: end.min(start + LITERAL_BYTES_MAX) };
-    let _ = body::Reader::new(chunks).read(span, |raw| {
-        literal.push_str(&String::from_utf8_lossy(raw));
-        std::ops::ControlFlow::Continue(())
-    });
-    literal
 }
