@@ -10,7 +10,7 @@
 
 use bytes::Bytes;
 
-use super::chunks::{Pieces, rechunk};
+use super::chunks::{Held, Pieces, rechunk};
 
 mod request;
 
@@ -164,8 +164,7 @@ pub(super) struct Conversation {
     asked: Asked,
     answered: Answered,
     observe: bool,
-    held: Pieces,
-    held_bytes: usize,
+    held: Held,
     rewritten: bool,
 }
 
@@ -176,8 +175,7 @@ impl Conversation {
             asked: Asked::Opening,
             answered: Answered::Awaited,
             observe: true,
-            held: Pieces::new(),
-            held_bytes: 0,
+            held: Held::default(),
             rewritten: false,
         }
     }
@@ -188,18 +186,17 @@ impl Conversation {
 
     /// Bytes of body kept here until they are answered.
     pub(super) fn held_bytes(&self) -> usize {
-        self.held_bytes
+        self.held.bytes()
     }
 
     /// The gathered request body, in order. Complete when [`Next::Pick`] was returned.
-    pub(super) fn held(&self) -> &[Bytes] {
-        &self.held
+    pub(super) fn held(&mut self) -> &[Bytes] {
+        self.held.runs()
     }
 
     /// Puts `body` in place of the gathered one, for a request that was rewritten.
     pub(super) fn replace_held(&mut self, body: impl IntoIterator<Item = Bytes>) {
         self.held = body.into_iter().collect();
-        self.held_bytes = self.held.iter().map(Bytes::len).sum();
         self.rewritten = true;
     }
 
@@ -284,24 +281,14 @@ impl Conversation {
         }
     }
 
-    fn hold(&mut self, chunk: Bytes) {
-        self.held_bytes += chunk.len();
-        if !chunk.is_empty() {
-            self.held.push(chunk);
-        }
-    }
-
     fn release(&mut self) {
-        self.held.clear();
-        self.held_bytes = 0;
+        self.held = Held::default();
     }
 
     /// Answers with all that is held. An end without bytes is an empty last piece; bytes without
     /// an end have no empty piece.
     fn give_back(&mut self, side: Side, end_of_stream: bool, answers: &mut Vec<Answer>) {
-        let held = std::mem::take(&mut self.held);
-        self.held_bytes = 0;
-        rechunk(held, |pieces, last| {
+        rechunk(self.held.take(), |pieces, last| {
             let end_of_stream = end_of_stream && last;
             if !pieces.is_empty() || end_of_stream || side == Side::Response {
                 answers.push(Answer::Body { side, pieces, end_of_stream });

@@ -256,6 +256,9 @@ impl Exchange {
             answers::write(answer, self.asking.as_deref(), self.watch.as_deref(), desk);
         }
         desk.answers = answers;
+        if let Some(watch) = &mut self.watch {
+            watch.forget_headers();
+        }
         if !self.conversation.as_ref().is_some_and(Conversation::owes_request) {
             self.asking = None;
         }

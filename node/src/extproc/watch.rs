@@ -209,4 +209,9 @@ impl Watch {
         let set = [mark].into_iter().chain(served).chain(set_again(&self.headers));
         answer::headers(Direction::Response, set, &answer::Changes::default(), out);
     }
+
+    /// Lets go of the headers, and so of what was read with them: a response may pass for minutes.
+    pub(super) fn forget_headers(&mut self) {
+        self.headers = HeaderList::default();
+    }
 }

@@ -6,9 +6,10 @@ use std::io::IoSlice;
 
 use bytes::{Buf, Bytes};
 
-/// A piece of at least this size is kept by reference; copying a smaller one costs less than its
-/// place in a vectored write does.
-const SPLICE_BYTES_MIN: usize = 4096;
+/// A piece of at least this size is kept by reference; copying a smaller one costs about what its
+/// place in a vectored write does. Bodies are cut to fit frames, so most pieces have two short
+/// ends, and what of them is copied adds to what a body costs.
+const SPLICE_BYTES_MIN: usize = 1024;
 
 /// An emptied buffer larger than this is given back.
 const BUFFER_KEPT_BYTES_MAX: usize = 256 << 10;

@@ -2,6 +2,7 @@
 //! have agreed on.
 
 mod gateway;
+mod inside;
 mod messages;
 mod picker;
 mod raw;
@@ -16,3 +17,5 @@ mod refusals;
 mod subsets;
 
 mod bounds;
+mod copies;
+mod memory;

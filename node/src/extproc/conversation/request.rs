@@ -39,7 +39,7 @@ impl Conversation {
     ) -> Result<Next, OutOfOrder> {
         match self.asked {
             Asked::Gathering => {
-                self.hold(chunk);
+                self.held.push(chunk);
                 if !end_of_stream {
                     return Ok(Next::Wait);
                 }
@@ -47,7 +47,7 @@ impl Conversation {
                 Ok(Next::Pick)
             }
             Asked::AwaitingBody => {
-                self.hold(chunk);
+                self.held.push(chunk);
                 self.asked = Asked::Picking { owed: Owed::BufferedBody { end_of_stream } };
                 Ok(Next::Pick)
             }
@@ -121,9 +121,8 @@ impl Conversation {
                 return Next::Wait;
             }
             Owed::BufferedBody { end_of_stream } => {
-                let body = std::mem::take(&mut self.held);
+                let body = self.held.take();
                 answers.push(Answer::PickInBody { rewritten: self.rewritten.then_some(body) });
-                self.held_bytes = 0;
                 if !end_of_stream {
                     self.asked = Asked::AwaitingTrailers;
                     return Next::Wait;

@@ -50,15 +50,15 @@ impl Conversation {
     ) -> Result<Next, OutOfOrder> {
         match self.answered {
             Answered::Holding => {
-                self.hold(chunk);
-                if end_of_stream || RESPONSE_HELD_BYTES_MAX < self.held_bytes {
+                self.held.push(chunk);
+                if end_of_stream || RESPONSE_HELD_BYTES_MAX < self.held.bytes() {
                     self.give_back(Side::Response, end_of_stream, answers);
                     self.answered = Answered::Streaming;
                 }
             }
             Answered::Streaming => match self.modes.response {
                 BodyMode::FullDuplexStreamed => {
-                    self.hold(chunk);
+                    self.held.push(chunk);
                     self.give_back(Side::Response, end_of_stream, answers);
                 }
                 BodyMode::None | BodyMode::Streamed | BodyMode::Buffered => {
