@@ -1,3 +1,5 @@
+//! What names of blocks depend on.
+
 use super::*;
 
 const KEY: [u8; 16] = *b"0123456789abcdef";

@@ -1,3 +1,5 @@
+//! What an overlay holds, and when it lets go.
+
 use super::*;
 
 fn chain(name: u64, blocks: u64) -> Vec<BlockHash> {

@@ -7,4 +7,5 @@
 
 mod envoy;
 mod model_server;
+mod tidy;
 mod watchdog;

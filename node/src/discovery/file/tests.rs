@@ -1,3 +1,5 @@
+//! The ways in which a file changes, and what is heard of each.
+
 use std::{os::unix::fs::symlink, path::Path, time::Instant};
 
 use tokio::sync::mpsc;

@@ -1,3 +1,5 @@
+//! What the gauges of a pool show.
+
 use std::sync::Arc;
 
 use prometheus_client::encoding::text::encode;

@@ -1,3 +1,5 @@
+//! What stays of an endpoint, and what begins anew, when the pool changes.
+
 use super::*;
 
 fn listed(name: &str) -> ListedEndpoint {

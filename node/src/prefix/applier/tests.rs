@@ -1,3 +1,5 @@
+//! Sightings on their way into the index, with the applier running.
+
 use std::collections::BTreeMap;
 
 use bytes::Bytes;

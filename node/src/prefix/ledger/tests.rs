@@ -1,3 +1,5 @@
+//! What the index is told of endpoints and sightings, without an actor.
+
 use convoy_prefix_index::BlockHash;
 
 use super::*;

@@ -1,3 +1,5 @@
+//! How prompts are named, and what a pick learns of them.
+
 use std::num::NonZeroUsize;
 
 use convoy_prefix_index::ChainBuilder;

@@ -1,3 +1,5 @@
+//! What counts before it is applied.
+
 use super::*;
 use crate::{
     clock,

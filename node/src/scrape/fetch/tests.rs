@@ -1,3 +1,5 @@
+//! Pages fetched from servers that behave, and that do not.
+
 use std::{
     fmt::Write as _,
     net::SocketAddr,

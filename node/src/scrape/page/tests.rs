@@ -1,3 +1,5 @@
+//! Metrics pages of real engines, and of none.
+
 use std::fmt::Write as _;
 
 use super::*;

@@ -1,3 +1,5 @@
+//! Handshakes with clients that want one thing or another.
+
 use rcgen::{CertifiedKey, KeyPair};
 use rustls::{
     AlertDescription, ClientConfig, ClientConnection, ProtocolVersion, RootCertStore,

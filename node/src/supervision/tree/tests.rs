@@ -1,3 +1,5 @@
+//! The whole tree of actors, with a file and servers.
+
 use std::{
     fmt::Write as _,
     path::{Path, PathBuf},

@@ -1,3 +1,5 @@
+//! Lists of endpoints as people write them, right and wrong.
+
 use std::fmt::Write as _;
 
 use super::*;

@@ -1,3 +1,5 @@
+//! The TLS stream against a client of another version, by how bytes are cut.
+
 use proptest::prelude::*;
 use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, split};
 use tokio_rustls::client;
