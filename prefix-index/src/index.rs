@@ -172,6 +172,11 @@ impl Index {
         })
     }
 
+    /// The origins that are not retired, with the highest sequence applied of each, in order.
+    pub fn origins(&self) -> impl Iterator<Item = (Origin, Sequence)> {
+        self.origins.iter().map(|(&origin, &sequence)| (origin, sequence))
+    }
+
     /// Says that nobody names this slot any more, if its endpoint is gone.
     ///
     /// Call it when the last view that lists the endpoint is dropped: until then a reader could
