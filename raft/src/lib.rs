@@ -4,7 +4,16 @@
 //! and opens no socket: who connects replicas does so behind a trait.
 //!
 //! - [`types`]: what openraft is configured with: replicas, payloads, ids.
+//! - [`identity`]: who a replica is, and which log is which.
+//! - [`batch`]: what an entry of the log says.
+//! - [`machine`]: what the log makes of an index, and of the facts that replicas agree on.
 
 pub mod types;
+
+pub mod identity;
+
+pub mod batch;
+
+pub mod machine;
 
 pub use types::{Payload, Replica, ReplicaId, Types};

@@ -1,4 +1,19 @@
 //! Everything about the replicated log that is proved from outside.
 
 #[cfg(test)]
+mod batches;
+
+#[cfg(test)]
+mod history;
+
+#[cfg(test)]
+mod machine_snapshots;
+
+#[cfg(test)]
+mod machines;
+
+#[cfg(test)]
+mod replay;
+
+#[cfg(test)]
 mod types;

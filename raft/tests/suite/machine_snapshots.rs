@@ -1,0 +1,81 @@
+//! Snapshots of machines: canonical, restorable, and proof against damage; and what a new
+//! generation makes of one.
+
+use convoy_prefix_index::{Outcome, Refusal, Stamp};
+use convoy_raft::{
+    batch::Batch,
+    identity::{DiskId, Generation},
+    machine::{ItemOutcome, Machine, MachineRestore, MachineRestoreError, Reformed},
+};
+
+use crate::{
+    history::{History, formed, name, position},
+    machines::{after, form, hold, join},
+    replay::for_seeds,
+};
+
+pub(crate) fn bytes(machine: &Machine) -> Vec<u8> {
+    machine.freeze().chunks().flatten().collect()
+}
+
+pub(crate) fn restore(bytes: &[u8]) -> Result<Machine, MachineRestoreError> {
+    let mut restore = MachineRestore::new();
+    for piece in bytes.chunks(1000) {
+        restore.push(piece)?;
+    }
+    restore.finish()
+}
+
+#[test]
+fn a_new_generation_keeps_what_endpoints_hold_and_what_was_applied() {
+    let (mut machine, _) = after(&[(1, &[form(1), join(0)]), (2, &[hold(7, 0)])]);
+    let index = machine.index().digest();
+    let former = machine.fresh_id();
+    assert_eq!(former, 4);
+    let generation = Generation { number: 2, random: 5 };
+    let (name, disk, start) = (name(2), DiskId(2), position(10));
+    let reformed = Reformed { generation, former, name, disk, position: start };
+    machine.reform(reformed).unwrap();
+    assert_eq!(machine.index().digest(), index);
+    assert_eq!(machine.applied(), Some(start));
+    assert_eq!(machine.facts().membership.voters, [[4].into()]);
+    let cluster = machine.facts().cluster.clone().unwrap();
+    assert_eq!(cluster.generation, generation);
+    assert_eq!(cluster.lineage.holds(formed(1).generation), Some(1));
+    let mut restored = restore(&bytes(&machine)).unwrap();
+    let again = Batch { stamp: Stamp(9), items: vec![hold(7, 0)] };
+    let outcomes = restored.apply(position(11), &again).unwrap().outcomes;
+    assert!(matches!(
+        outcomes[..],
+        [ItemOutcome::Sighted { outcome: Outcome::Refused(Refusal::RepeatedSequence { .. }), .. }]
+    ));
+}
+
+#[test]
+fn every_flipped_byte_of_a_snapshot_is_noticed() {
+    let mut history = History::new(3);
+    let mut machine = Machine::new();
+    for _ in 0..60 {
+        machine.apply(history.position(), &history.batch()).unwrap();
+    }
+    let whole = bytes(&machine);
+    for at in 0..whole.len() {
+        let mut damaged = whole.clone();
+        damaged[at] ^= 1 << (at % 8);
+        assert!(restore(&damaged).is_err(), "byte {at}");
+        assert!(restore(&whole[..at]).is_err(), "{at} bytes");
+    }
+    assert!(restore(&[&whole[..], b"x"].concat()).is_err());
+    assert_eq!(restore(&whole).unwrap().digest(), machine.digest());
+}
+
+#[test]
+fn a_snapshot_of_random_bytes_is_refused() {
+    for_seeds("a_snapshot_of_random_bytes_is_refused", 500, |seed| {
+        let mut random = fastrand::Rng::with_seed(seed);
+        let mut bytes: Vec<u8> = (0..random.usize(..200)).map(|_| random.u8(..)).collect();
+        assert!(restore(&bytes).is_err());
+        bytes.splice(0..0, *b"CvMS\x01\x00");
+        assert!(restore(&bytes).is_err());
+    });
+}
