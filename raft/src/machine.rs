@@ -20,6 +20,15 @@
 //! The index keeps the highest sequence applied of each origin and refuses what is not above it,
 //! so batches can be sent again after a leader was lost. All else that a batch says is a
 //! compare-and-set or changes nothing when it is repeated.
+//!
+//! # Around the core
+//!
+//! - `applier` owns the machine, on a thread of its own; what it [publishes](Published) is
+//!   replaced whole after every entry, and then outcomes are told, in order.
+//! - `snapshot` freezes a machine between two entries and writes it elsewhere; `transfer` and
+//!   `files` move snapshots between replicas and keep them as plain files.
+//! - `engine` is the side that openraft sees.
+//! - `audit` compares digests between replicas at fixed positions and says who is odd.
 
 mod facts;
 
@@ -31,21 +40,44 @@ mod record;
 
 mod snapshot;
 
+mod published;
+
+mod owner;
+
+mod applier;
+
+mod files;
+
+mod transfer;
+
+mod engine;
+
+pub mod audit;
+
 use std::{
     collections::{BTreeMap, BTreeSet},
     net::SocketAddr,
 };
 
+pub use applier::{Applier, ApplierStartError, Threads};
 use convoy_prefix_index::{
     Command, Endpoint, HashParams, HashVersion, Held, Index, IndexReader, Origin, Outcome,
     Parameters, Sequence, Stamp, Touched,
 };
+pub use engine::{SnapshotBuilder, StateMachine, snapshot_policy};
 pub use facts::{
     Admitted, Cluster, Facts, LogPosition, Membership, POOL_BYTES_MAX, REPLICAS_MAX,
     SEMANTICS_FIRST, SEMANTICS_KNOWN, Semantics,
 };
+pub use files::SnapshotOpenError;
 pub use outcome::{Applied, ClusterOutcome, ClusterRefusal, ItemOutcome, StopCause, Stopped};
+pub use owner::{Listener, Told};
+pub use published::{Places, Published, Reading};
 pub use snapshot::{FrozenMachine, MachineRestore, MachineRestoreError, SNAPSHOT_CHUNK_BYTES_MAX};
+
+pub use transfer::{
+    Incoming, Outgoing, ReceiveError, SNAPSHOT_BYTES_MAX, SnapshotData, TRANSFER_CHUNK_BYTES,
+};
 
 use crate::{
     batch::{Batch, ClusterChange, EndpointChange, Item, Seen, Sighted},

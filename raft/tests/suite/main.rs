@@ -1,6 +1,12 @@
 //! Everything about the replicated log that is proved from outside.
 
 #[cfg(test)]
+mod appliers;
+
+#[cfg(test)]
+mod audits;
+
+#[cfg(test)]
 mod batches;
 
 #[cfg(test)]
@@ -14,6 +20,9 @@ mod machines;
 
 #[cfg(test)]
 mod replay;
+
+#[cfg(test)]
+mod snapshot_files;
 
 #[cfg(test)]
 mod types;
