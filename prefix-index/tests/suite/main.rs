@@ -3,6 +3,9 @@
 #![allow(clippy::cast_possible_truncation, reason = "the numbers of tests are small")]
 
 #[cfg(test)]
+mod fuzz;
+
+#[cfg(test)]
 mod history;
 
 #[cfg(test)]
