@@ -6,6 +6,8 @@ mod hold;
 
 mod evict;
 
+mod pack;
+
 mod digest;
 
 mod snapshot;
@@ -146,6 +148,7 @@ impl Index {
         let result = self.carry_out(command);
         self.catch_up();
         self.reclaim_some(result);
+        self.pack();
         self.publish_counts();
         result.unwrap_or_else(Outcome::Refused)
     }

@@ -8,6 +8,8 @@
 //!
 //! No clock, no randomness, no file and no socket: time and commands are passed in.
 
+#![forbid(unsafe_code)]
+
 mod sync;
 
 mod hash;

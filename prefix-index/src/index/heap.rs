@@ -77,7 +77,7 @@ impl Heap {
         if at < self.len() {
             self.restore(at, leaves);
         }
-        if self.stamps.len() + 64 < self.stamps.capacity() / 2 {
+        if self.stamps.len() + 64 < self.stamps.capacity() / 4 * 3 {
             self.stamps.shrink_to(self.stamps.len() * 9 / 8);
             self.runs.shrink_to(self.runs.len() * 9 / 8);
         }

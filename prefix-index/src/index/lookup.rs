@@ -199,7 +199,7 @@ impl<'query> Search<'query> {
         }
         seen.check()?;
         while go_on && seen.parent != 0 {
-            let parent = self.read(seen.parent)?;
+            let parent = self.read_parent(&seen)?;
             let offset = seen.depth.wrapping_sub(parent.depth);
             if offset != parent.len {
                 return Err(Changed);
@@ -231,6 +231,18 @@ impl<'query> Search<'query> {
             return Err(Changed);
         }
         Ok(Seen { run, sequence, depth: run.depth(), len, parent, holders })
+    }
+
+    /// The run before this one, wherever it has moved.
+    fn read_parent(&self, seen: &Seen<'query>) -> Result<Seen<'query>, Changed> {
+        let parent = self.read(seen.parent)?;
+        if parent.len != 0 {
+            return Ok(parent);
+        }
+        let moved = self.read(parent.parent)?;
+        fence(Ordering::Acquire);
+        parent.check()?;
+        Ok(moved)
     }
 
     /// The deepest known block of the chain, and how many blocks end with it.

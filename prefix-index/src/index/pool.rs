@@ -1,5 +1,6 @@
 //! Which items of an arena are free. The writer's alone; the lowest free item is used first, so
-//! that the last chunks empty and can be given back.
+//! that the last chunks empty and can be given back. Where they do not, items are moved: see
+//! [`super::store`].
 
 use std::collections::BTreeSet;
 
@@ -65,6 +66,21 @@ impl Pool {
         }
     }
 
+    /// One more than the highest item there is.
+    pub(super) fn end(&self) -> u32 {
+        u32::try_from(self.chunks.len() << self.bits).unwrap_or(u32::MAX)
+    }
+
+    /// See [`surplus_from`].
+    pub(super) fn surplus_from(&self) -> Option<u32> {
+        surplus_from(self.chunks.len(), self.used as usize, self.bits)
+    }
+
+    /// True when an item below `end` is free.
+    pub(super) fn has_room_below(&self, end: u32) -> bool {
+        self.open.first().is_some_and(|&chunk| chunk << self.bits < end)
+    }
+
     pub(super) fn add_chunk(&mut self) {
         let first = u32::from(self.chunks.is_empty());
         let number = u32::try_from(self.chunks.len()).unwrap_or(u32::MAX);
@@ -96,26 +112,52 @@ pub(super) struct Buddies {
     free: Vec<BTreeSet<u32>>,
     chunks: u32,
     bits: u32,
+    words_used: u32,
 }
 
 impl Buddies {
     pub(super) fn new(bits: u32) -> Self {
-        Self { free: (0..=bits).map(|_| BTreeSet::new()).collect(), chunks: 0, bits }
+        let free = (0..=bits).map(|_| BTreeSet::new()).collect();
+        Self { free, chunks: 0, bits, words_used: 0 }
+    }
+
+    /// Words in use.
+    pub(super) fn words_used(&self) -> u32 {
+        self.words_used
+    }
+
+    /// See [`surplus_from`]. One chunk is kept beside those in use.
+    pub(super) fn surplus_from(&self) -> Option<u32> {
+        let chunks = self.chunks.saturating_sub(1) as usize;
+        surplus_from(chunks, self.words_used as usize, self.bits)
     }
 
     /// Takes a stretch; `None` when a chunk must be added first.
     pub(super) fn take(&mut self, order: u32) -> Option<u32> {
+        self.take_below(order, u32::MAX)
+    }
+
+    /// The same, of those that start before `end`.
+    pub(super) fn take_below(&mut self, order: u32, end: u32) -> Option<u32> {
         let fits = (order..=self.bits).find(|&order| {
-            self.free.get(order as usize).is_some_and(|stretches| !stretches.is_empty())
+            let stretches = self.free.get(order as usize);
+            stretches.and_then(BTreeSet::first).is_some_and(|&first| first < end)
         })?;
         let first = self.free.get_mut(fits as usize)?.pop_first()?;
         for half in order..fits {
             self.free.get_mut(half as usize)?.insert(first + (1 << half));
         }
+        self.words_used += 1 << order;
         Some(first)
     }
 
     pub(super) fn give_back(&mut self, first: u32, order: u32) {
+        self.words_used -= 1 << order;
+        self.put(first, order);
+    }
+
+    /// Enters a free stretch, as one with those beside it.
+    fn put(&mut self, first: u32, order: u32) {
         let (mut first, mut order) = (first, order);
         while order < self.bits
             && let Some(stretches) = self.free.get_mut(order as usize)
@@ -132,7 +174,7 @@ impl Buddies {
     pub(super) fn add_chunk(&mut self) {
         let first = self.chunks << self.bits;
         self.chunks += 1;
-        self.give_back(first, self.bits);
+        self.put(first, self.bits);
     }
 
     /// Takes the last chunk off the books when it and the one before are empty.
@@ -147,4 +189,14 @@ impl Buddies {
         self.chunks -= 1;
         true
     }
+}
+
+/// Where an arena's items would end if they lay side by side with a little room between. `None`
+/// while that would win little: less than a sixteenth of what is used, and two chunks.
+pub(super) fn surplus_from(chunks: usize, used: usize, bits: u32) -> Option<u32> {
+    let items = 1 << bits;
+    let kept = (used + used / 32).div_ceil(items) + 1;
+    let wasteful = used + used / 16 + 2 * items < chunks * items;
+    let end = u32::try_from(kept << bits).ok()?;
+    (wasteful && kept < chunks).then_some(end)
 }

@@ -9,9 +9,13 @@ mod reshape;
 
 mod walk;
 
+mod pack;
+
 use std::{ops::RangeBounds, sync::Arc};
 
 pub(super) use holders::{Holder, Place, Share};
+use pack::Packing;
+pub(super) use pack::Step;
 
 use super::{
     pool::{Buddies, Pool},
@@ -93,6 +97,7 @@ pub(super) struct Store {
     runs: Pool,
     lists: Buddies,
     blocks: u64,
+    packing: Packing,
 }
 
 impl Store {
@@ -106,6 +111,7 @@ impl Store {
             runs: Pool::new(chunk_bits::RUNS),
             lists: Buddies::new(chunk_bits::LIST_WORDS),
             blocks: 0,
+            packing: Packing::default(),
         }
     }
 
@@ -137,7 +143,7 @@ impl Store {
         let runs = runs.copy(|run| {
             let (len, count) = run.len_and_holders();
             FrozenRun {
-                parent: run.parent.load(Ordering::Relaxed),
+                parent: self.parent(run),
                 len,
                 count,
                 holders: run.holders.load(Ordering::Relaxed),
@@ -166,8 +172,7 @@ impl Store {
     pub(super) fn shape(&self, run: RunId) -> Shape {
         let run = self.run(run);
         let (len, holders) = run.len_and_holders();
-        let parent = run.parent.load(Ordering::Relaxed);
-        Shape { depth: run.depth(), len, parent, holders }
+        Shape { depth: run.depth(), len, parent: self.parent(run), holders }
     }
 
     /// True when a run may follow the last block in place of a child run.
@@ -224,6 +229,7 @@ impl Store {
         let run = self.arenas.view.runs.get(id).expect("runs come from take_run");
         // Whoever reads it now starts over.
         run.begin();
+        run.set_len_holders(0, 0);
         run.end();
         self.runs.give_back(id, |link| run.tail.store(link, Ordering::Relaxed));
         if self.runs.drop_chunk() {

@@ -13,6 +13,8 @@ mod arenas;
 
 mod writer;
 
+mod pack;
+
 pub(super) use arenas::Arenas;
 pub(super) use writer::Table;
 

@@ -19,12 +19,21 @@ pub(super) type RunId = u32;
 pub(super) const CELL_BLOCKS: usize = 3;
 
 /// The log of the number of items in a chunk: 256 KiB each.
-#[cfg(not(loom))]
+#[cfg(not(any(loom, feature = "tiny-chunks")))]
 pub(super) mod chunk_bits {
     pub(crate) const CELLS: u32 = 13;
     pub(crate) const RUNS: u32 = 13;
     pub(crate) const LIST_WORDS: u32 = 16;
     pub(crate) const SEGMENTS: u32 = 6;
+}
+
+/// So few that small histories fill, empty and pack many chunks.
+#[cfg(all(feature = "tiny-chunks", not(loom)))]
+pub(super) mod chunk_bits {
+    pub(crate) const CELLS: u32 = 4;
+    pub(crate) const RUNS: u32 = 3;
+    pub(crate) const LIST_WORDS: u32 = 8;
+    pub(crate) const SEGMENTS: u32 = 1;
 }
 
 /// As few as a model of two commands needs: every atomic costs the model checker time.

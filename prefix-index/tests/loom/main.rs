@@ -59,7 +59,7 @@ fn check(
     model.check(move || {
         let mut index = index(capacity);
         for command in before {
-            assert!(matches!(index.apply(command), Outcome::Held { .. }));
+            assert!(!matches!(index.apply(command), Outcome::Refused(_)));
         }
         let reader = index.reader();
         let query = loom::thread::spawn(move || {
@@ -108,4 +108,40 @@ fn runs_that_are_joined_are_seen_whole() {
     // The second endpoint's branch goes, and the first one's two runs become one.
     let before = keep([held(0, None, &[1, 2], 1), held(1, Some(1), &[3], 2)]);
     check(2, before, keep(held(1, None, &[7, 8], 3)), &[1, 2], &[[2, 1], [2, 0]]);
+}
+
+/// A command that changes nothing, but goes on with what earlier ones left to do.
+fn idle() -> Command {
+    Command::OriginRetired { origin: Origin { replica: 9, start: 9 } }
+}
+
+/// Another endpoint's chains fill the first chunks and go; then the chain's cells, its run and the
+/// table's segments move down, one step for each command.
+#[test]
+fn a_chain_is_seen_whole_while_it_is_moved() {
+    for steps in 0..32 {
+        let filling = (1..9).map(|name| held(1, None, &[name], name));
+        let chain = [held(0, None, &[20, 21, 22, 23], 9), held(0, None, &[30], 10)];
+        let gone = Command::Left { endpoint: endpoint(1) };
+        let before: Vec<_> = filling.chain(chain).chain([gone]).collect();
+        let before = [before, vec![idle(); steps]].concat();
+        check(9, keep(before), keep(idle()), &[20, 21, 22, 23], &[[4, 0]]);
+    }
+}
+
+/// The same for runs that others follow, which learn where it went later.
+#[test]
+fn a_branch_is_seen_whole_while_what_is_before_it_is_moved() {
+    for steps in 0..48 {
+        let filling = (1..9).map(|name| held(1, None, &[name], name));
+        let branches = [
+            held(0, None, &[20, 21], 9),
+            held(0, Some(20), &[22], 10),
+            held(0, Some(20), &[23], 11),
+        ];
+        let gone = Command::Left { endpoint: endpoint(1) };
+        let before: Vec<_> = filling.chain(branches).chain([gone]).collect();
+        let before = [before, vec![idle(); steps]].concat();
+        check(9, keep(before), keep(idle()), &[20, 22], &[[2, 0]]);
+    }
 }

@@ -29,6 +29,8 @@ pub(crate) struct Shape {
     pub(crate) branches: u64,
     pub(crate) capacity_max: u32,
     pub(crate) memberships_max: u64,
+    /// True when chains are as long as they may be, and differ in the last block alone.
+    pub(crate) alike: bool,
     /// Steps of logical time between commands are less than this.
     pub(crate) stamp_step: u64,
     /// True when some commands name blocks out of order, as no hashing does.
@@ -81,6 +83,9 @@ impl History {
 
     /// A chain to ask for: often one that was held, or shares blocks with it.
     pub(crate) fn chain(&mut self) -> Vec<BlockHash> {
+        if self.shape.alike {
+            return self.chain_alike();
+        }
         let length = match self.random.u32(..10) {
             0 => 1,
             1 => self.shape.blocks_max,
@@ -104,7 +109,18 @@ impl History {
         chain
     }
 
-    fn held(&mut self, model: &Model) -> Command {
+    fn chain_alike(&mut self) -> Vec<BlockHash> {
+        let mut chain = Vec::new();
+        while chain.len() < self.shape.blocks_max {
+            let parent = chain.last().map_or(0, |block: &BlockHash| block.get());
+            let is_last = chain.len() + 1 == self.shape.blocks_max;
+            let branch = if is_last { self.random.u64(..self.shape.branches) } else { 0 };
+            chain.push(self.name(parent, branch));
+        }
+        chain
+    }
+
+    pub(crate) fn held(&mut self, model: &Model) -> Command {
         let chain = self.chain();
         let known = match self.random.u32(..20) {
             // A proposer whose index was older, or newer, or wrong.
@@ -139,16 +155,15 @@ impl History {
         Command::Touched(Touched { endpoint, block, stamp, origin, sequence })
     }
 
+    /// Every endpoint, in its first life.
+    pub(crate) fn everybody(&self) -> impl Iterator<Item = Endpoint> + use<> {
+        (0..self.shape.endpoints).map(|number| endpoint(number, Incarnation(0)))
+    }
+
     pub(crate) fn endpoint(&mut self) -> Endpoint {
         let number = self.random.u16(..self.shape.endpoints);
-        let ip = if number.is_multiple_of(2) {
-            IpAddr::V4(Ipv4Addr::LOCALHOST)
-        } else {
-            IpAddr::V6(Ipv6Addr::LOCALHOST)
-        };
         // Mostly the first life, so that commands mostly meet it.
-        let incarnation = Incarnation(self.random.u64(..8) / 7);
-        Endpoint::new(SocketAddr::new(ip, 8000 + number), incarnation)
+        endpoint(number, Incarnation(self.random.u64(..8) / 7))
     }
 
     fn capacity(&mut self) -> u32 {
@@ -181,6 +196,15 @@ impl History {
         };
         BlockHash::new(value).unwrap_or(BlockHash::new(1).unwrap())
     }
+}
+
+fn endpoint(number: u16, incarnation: Incarnation) -> Endpoint {
+    let ip = if number.is_multiple_of(2) {
+        IpAddr::V4(Ipv4Addr::LOCALHOST)
+    } else {
+        IpAddr::V6(Ipv6Addr::LOCALHOST)
+    };
+    Endpoint::new(SocketAddr::new(ip, 8000 + number), incarnation)
 }
 
 pub(crate) fn parameters(key: u8, memberships_max: u64) -> Parameters {

@@ -1,6 +1,6 @@
 //! The index answers as the model does, always.
 
-use convoy_prefix_index::{Command, Digest, Index, IndexReader, Outcome};
+use convoy_prefix_index::{CHAIN_BLOCKS_MAX, Command, Digest, Index, IndexReader, Outcome};
 
 use crate::{
     history::{History, Names, Shape},
@@ -15,6 +15,7 @@ const SMALL: Shape = Shape {
     branches: 2,
     capacity_max: 40,
     memberships_max: 120,
+    alike: false,
     stamp_step: 3,
     lies: false,
 };
@@ -105,6 +106,12 @@ fn with_chains_of_one_block() {
 }
 
 #[test]
+fn with_chains_that_share_all_but_the_last_block() {
+    let shape = Shape { alike: true, branches: 60, blocks_max: 20, ..SMALL };
+    for_seeds("with_chains_that_share_all_but_the_last_block", 100, |seed| check(shape, 400, seed));
+}
+
+#[test]
 fn with_equal_stamps() {
     let shape = Shape { stamp_step: 1, ..SMALL };
     for_seeds("with_equal_stamps", 100, |seed| check(shape, 400, seed));
@@ -120,6 +127,48 @@ fn with_long_chains() {
         ..SMALL
     };
     for_seeds("with_long_chains", 4, |seed| check(shape, 60, seed));
+}
+
+#[test]
+fn with_chains_as_long_as_may_be() {
+    let shape = Shape {
+        blocks_max: CHAIN_BLOCKS_MAX,
+        capacity_max: 3 * CHAIN_BLOCKS_MAX as u32,
+        memberships_max: 5 * CHAIN_BLOCKS_MAX as u64,
+        ..SMALL
+    };
+    for_seeds("with_chains_as_long_as_may_be", 2, |seed| check(shape, 30, seed));
+}
+
+/// Many chains at several endpoints, of which most leave one after the other: what stays is moved
+/// together while it is asked for, and while more comes.
+#[test]
+fn while_a_shrunken_index_is_packed() {
+    let shape = Shape { blocks_max: 9, branches: 6, capacity_max: 5000, ..SMALL };
+    let shape = Shape { memberships_max: 20_000, ..shape };
+    for_seeds("while_a_shrunken_index_is_packed", 8, |seed| {
+        let mut history = History::new(shape, seed);
+        let mut pair = Pair::new(&history);
+        for round in 0..4 {
+            for endpoint in history.everybody() {
+                let capacity_blocks = shape.capacity_max;
+                pair.apply(&Command::Joined { endpoint, replaces: None, capacity_blocks });
+            }
+            for _ in 0..400 {
+                let command = history.held(&pair.model);
+                pair.apply(&command);
+            }
+            for endpoint in history.everybody().skip(1) {
+                pair.apply(&Command::Left { endpoint });
+                for _ in 0..20 {
+                    let command = history.command(&pair.model);
+                    pair.apply(&command);
+                    pair.ask(&mut history);
+                }
+            }
+            assert_eq!(pair.index.audit_digest(), pair.index.digest(), "in round {round}");
+        }
+    });
 }
 
 #[test]

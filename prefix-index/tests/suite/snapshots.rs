@@ -19,6 +19,7 @@ const SMALL: Shape = Shape {
     branches: 2,
     capacity_max: 60,
     memberships_max: 200,
+    alike: false,
     stamp_step: 3,
     lies: false,
 };

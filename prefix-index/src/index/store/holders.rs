@@ -180,7 +180,7 @@ impl Store {
         if 2 <= before && capacity(before) == capacity(after) {
             return self.run(run).holders.load(Ordering::Relaxed);
         }
-        let order = (2 * capacity(after)).trailing_zeros();
+        let order = order(after);
         loop {
             if let Some(list) = self.lists.take(order) {
                 return list;
@@ -216,9 +216,21 @@ impl Store {
         old
     }
 
+    /// Moves a run's list before `keep`, if there is room. Answers how many holders it has.
+    pub(super) fn lower_list(&mut self, run: RunId, keep: u32) -> usize {
+        let holders = self.take_holders(run);
+        let count = holders.len();
+        let Some(list) = self.lists.take_below(order(count), keep) else { return count };
+        self.run(run).begin();
+        let old = self.write_holders(run, list, &holders);
+        self.run(run).end();
+        self.lists.give_back(old, order(count));
+        count
+    }
+
     pub(super) fn free_list(&mut self, old: u32, before: usize, after: usize) {
         if 2 <= before && (after < 2 || capacity(before) != capacity(after)) {
-            self.lists.give_back(old, (2 * capacity(before)).trailing_zeros());
+            self.lists.give_back(old, order(before));
             if self.lists.drop_chunk() {
                 self.arenas.change_view(|view| view.lists.pop_chunk());
             }
@@ -229,4 +241,9 @@ impl Store {
 /// Words kept for the holders in a list of `holders`.
 fn capacity(holders: usize) -> usize {
     holders.next_power_of_two().max(2)
+}
+
+/// The log of the words of a list: holders, then their places.
+fn order(holders: usize) -> u32 {
+    (2 * capacity(holders)).trailing_zeros()
 }

@@ -1,7 +1,7 @@
 //! Runs are cut where a chain branches, and joined when the branch is gone.
 
 use super::{
-    Store, block,
+    Store,
     holders::{Holder, Holders, Place},
     occupied,
 };
@@ -41,8 +41,9 @@ impl Store {
         self.run(upper).tail.store(moved.unwrap_or(position.cell()), Ordering::Relaxed);
         self.write_holders(upper, list_above, &above);
         self.run(upper).end();
-        if let Some(cell) = moved {
-            self.move_part(position, cell);
+        match moved {
+            Some(cell) => self.move_part(position, cell),
+            None => self.cell_after(run, position.cell()).prev.store(0, Ordering::Relaxed),
         }
         self.claim_cells(upper, run);
         self.run(run).set_depth_children(shape.depth + offset, self.run(run).children());
@@ -106,25 +107,21 @@ impl Store {
     fn move_part(&self, position: Position, to: CellId) {
         self.arenas.begin_move();
         for at in 0..=position.at() {
-            let (old, new) = (Position::new(position.cell(), at), Position::new(to, at));
-            let Some(hash) = block(self.cell(position.cell()), at) else { continue };
-            self.set_block(new, hash.get());
-            self.arenas.relocate(hash, old, new);
-            self.set_block(old, 0);
+            self.move_block(Position::new(position.cell(), at), Position::new(to, at));
         }
         self.arenas.end_move();
         // It is the first of the lower run from here on.
         self.cell(position.cell()).prev.store(0, Ordering::Relaxed);
     }
 
-    fn set_block(&self, position: Position, value: u64) {
+    pub(super) fn set_block(&self, position: Position, value: u64) {
         if let Some(block) = self.cell(position.cell()).blocks.get(position.at()) {
             block.store(value, Ordering::Release);
         }
     }
 
     /// Gives the cells of `from`, from the tail of `to` upward, to `to`.
-    fn claim_cells(&self, to: RunId, from: RunId) {
+    pub(super) fn claim_cells(&self, to: RunId, from: RunId) {
         let tail = self.run(to).tail.load(Ordering::Relaxed);
         self.claim_cells_from(tail, from, to);
     }
@@ -135,6 +132,18 @@ impl Store {
         while id != 0 && [from, to].contains(&self.cell(id).run.load(Ordering::Relaxed)) {
             self.cell(id).run.store(to, Ordering::Release);
             id = self.cell(id).prev.load(Ordering::Relaxed);
+        }
+    }
+
+    /// The cell of a run after this one, which is not its last.
+    fn cell_after(&self, run: RunId, before: CellId) -> &Cell {
+        let mut cell = self.cell(self.run(run).tail.load(Ordering::Relaxed));
+        loop {
+            match cell.prev.load(Ordering::Relaxed) {
+                0 => return cell,
+                prev if prev == before => return cell,
+                prev => cell = self.cell(prev),
+            }
         }
     }
 

@@ -11,13 +11,13 @@ use crate::{
     sync::{AtomicU32, Ordering},
 };
 
-const SEGMENTS_IN_CHUNK: usize = 1 << chunk_bits::SEGMENTS;
+pub(super) const SEGMENTS_IN_CHUNK: usize = 1 << chunk_bits::SEGMENTS;
 
 /// The writer's side of the table.
 #[derive(Debug)]
 pub(in crate::index) struct Table {
-    segments: Vec<SegmentState>,
-    free: BTreeSet<u32>,
+    pub(super) segments: Vec<SegmentState>,
+    pub(super) free: BTreeSet<u32>,
     /// How many segments have each number of prefix bits.
     of_depth: [u32; 33],
     /// The log of the directory's length.
@@ -25,12 +25,12 @@ pub(in crate::index) struct Table {
 }
 
 #[derive(Clone, Debug)]
-struct SegmentState {
+pub(super) struct SegmentState {
     entries: u32,
     /// Bits of the prefix that all its hashes share.
-    depth: u32,
+    pub(super) depth: u32,
     /// Those bits.
-    prefix: u32,
+    pub(super) prefix: u32,
     /// For each line, how many entries found it full and went on. 255 means that many or more,
     /// or once that many.
     passed: [u8; SEGMENT_LINES],
@@ -70,9 +70,12 @@ impl Passed {
 #[expect(clippy::cast_possible_truncation, reason = "a small constant")]
 const SPLIT_ABOVE: u32 = (SEGMENT_LINES * LINE_SLOTS * 9 / 10) as u32;
 
-/// Two neighbours with fewer entries together become one. Half of what a split leaves, so that
+/// Two neighbours with fewer entries together become one. Less than what a split leaves, so that
 /// one entry more and one less do not each cost a rebuild.
-const MERGE_BELOW: u32 = SPLIT_ABOVE / 2;
+const MERGE_BELOW: u32 = SPLIT_ABOVE * 17 / 20;
+
+/// One removal of so many looks for a neighbour to become one with: that takes reads of its own.
+const MERGE_EVERY: u32 = 16;
 
 impl Table {
     pub(in crate::index) fn new() -> Self {
@@ -138,16 +141,19 @@ impl Table {
         }
         if before != 0 && self.state(segment).entries == 0 {
             self.drop_overflow(arenas, first, before, segment);
-        } else if before == 0 && self.state(segment).entries < MERGE_BELOW {
-            self.merge(arenas, segment);
+        } else if before == 0 && self.state(segment).entries.is_multiple_of(MERGE_EVERY) {
+            let mut merged = Some(segment);
+            while let Some(segment) = merged {
+                merged = self.merge(arenas, segment);
+            }
         }
     }
 
-    fn state(&self, segment: u32) -> &SegmentState {
+    pub(super) fn state(&self, segment: u32) -> &SegmentState {
         self.segments.get(segment as usize).expect("segments come from take_segment")
     }
 
-    fn state_mut(&mut self, segment: u32) -> &mut SegmentState {
+    pub(super) fn state_mut(&mut self, segment: u32) -> &mut SegmentState {
         self.segments.get_mut(segment as usize).expect("segments come from take_segment")
     }
 
@@ -202,24 +208,20 @@ impl Table {
         true
     }
 
-    fn merge(&mut self, arenas: &mut Arenas, segment: u32) {
+    /// Makes one of a segment and its neighbour, if that leaves room enough; answers it.
+    fn merge(&mut self, arenas: &mut Arenas, segment: u32) -> Option<u32> {
         let SegmentState { depth, prefix, entries, .. } = *self.state(segment);
-        if depth == 0 || overflow(arenas, segment) != 0 {
-            return;
+        if depth == 0 || MERGE_BELOW < entries || overflow(arenas, segment) != 0 {
+            return None;
         }
-        let first = u64::from(prefix ^ 1) << (self.bits - depth);
-        let Some(entry) = usize::try_from(first).ok().and_then(|at| arenas.view.directory.get(at))
-        else {
-            return;
-        };
-        let entry = entry.load(Ordering::Relaxed);
+        let entry = self.entry(arenas, depth, prefix ^ 1);
         let buddy = entry & !OVERFLOWED;
         let other = self.state(buddy);
         if entry & OVERFLOWED != 0 || other.depth != depth || other.prefix != prefix ^ 1 {
-            return;
+            return None;
         }
         if MERGE_BELOW < entries + other.entries {
-            return;
+            return None;
         }
         let both = self.take_segment(arenas, depth - 1, prefix >> 1);
         self.refill(arenas, segment, |_| both);
@@ -230,6 +232,13 @@ impl Table {
         self.give_back(arenas, segment);
         self.give_back(arenas, buddy);
         self.halve_directory(arenas);
+        Some(both)
+    }
+
+    /// What the directory says of the hashes with this prefix.
+    pub(super) fn entry(&self, arenas: &Arenas, depth: u32, prefix: u32) -> u32 {
+        let first = (prefix as usize) << (self.bits - depth);
+        arenas.view.directory.get(first).map_or(0, |entry| entry.load(Ordering::Relaxed))
     }
 
     /// Enters all of `from` into the segments that `to` chooses.
@@ -254,7 +263,7 @@ impl Table {
     }
 
     /// Points the directory at a segment, wherever its prefix says.
-    fn point(&self, arenas: &Arenas, segment: u32, flag: u32) {
+    pub(super) fn point(&self, arenas: &Arenas, segment: u32, flag: u32) {
         let SegmentState { depth, prefix, .. } = *self.state(segment);
         let span = 1usize << (self.bits - depth);
         let first = (prefix as usize) << (self.bits - depth);
@@ -291,7 +300,7 @@ impl Table {
         arenas.set_directory(halved);
     }
 
-    fn take_segment(&mut self, arenas: &mut Arenas, depth: u32, prefix: u32) -> u32 {
+    pub(super) fn take_segment(&mut self, arenas: &mut Arenas, depth: u32, prefix: u32) -> u32 {
         if self.free.is_empty() {
             let first = self.segments.len();
             arenas.change_view(|view| {
@@ -319,7 +328,7 @@ impl Table {
         segment
     }
 
-    fn give_back(&mut self, arenas: &mut Arenas, segment: u32) {
+    pub(super) fn give_back(&mut self, arenas: &mut Arenas, segment: u32) {
         let depth = self.state(segment).depth;
         if let Some(count) = self.of_depth.get_mut(depth as usize) {
             *count -= 1;
@@ -363,7 +372,7 @@ impl Table {
     }
 }
 
-fn overflow(arenas: &Arenas, segment: u32) -> u32 {
+pub(super) fn overflow(arenas: &Arenas, segment: u32) -> u32 {
     arenas.overflow(segment).load(Ordering::Relaxed)
 }
 
