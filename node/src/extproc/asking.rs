@@ -123,6 +123,13 @@ impl Asking {
         first_text(&self.headers, &names::FAIRNESS_ID).unwrap_or("default-flow")
     }
 
+    /// Whether the request is only to be sent to who holds a part of its prompt.
+    pub(super) fn wants_cached(&self) -> bool {
+        let preferences = self.headers.text(names::PREFER).unwrap_or_default().split(',');
+        let mut tokens = preferences.filter_map(|preference| preference.split(';').next());
+        tokens.any(|token| token.trim().eq_ignore_ascii_case(names::IF_AVAILABLE))
+    }
+
     pub(super) fn request_id(&self) -> &str {
         let sent = self.headers.text(names::REQUEST_ID).unwrap_or_default();
         self.made_id.as_deref().unwrap_or(sent)

@@ -21,6 +21,11 @@ pub(super) const FAIRNESS_ID: [&str; 2] =
 pub(super) const MODEL_REWRITE: [&str; 2] =
     ["x-llm-d-model-name-rewrite", "x-gateway-model-name-rewrite"];
 
+/// What the client would rather have (RFC 7240), and the preference that is heeded: an endpoint that
+/// holds a part of the prompt, or none.
+pub(super) const PREFER: &str = "prefer";
+pub(super) const IF_AVAILABLE: &str = "if-available";
+
 /// Headers that steer the picker or that it sets itself. They are never set again from what the
 /// client sent.
 const SYSTEM_OWNED: [&str; 18] = [

@@ -137,9 +137,13 @@ fn best(
         .filter(|_| service.behaviour.emit_scores)
         .filter_map(|scored| Some((Arc::clone(endpoint(view, scored.candidate)?), scored.score)))
         .collect();
+    let mut matched = 0;
     if let Some(prompt) = context.prompt {
-        let matched = prompt.matched_blocks(decision.first());
+        matched = prompt.matched_blocks(decision.first());
         service.picks.matched(matched, prompt.blocks, prompt.block_tokens * 4);
+    }
+    if matched == 0 && asking.wants_cached() {
+        return Err(Refusal::NotCached);
     }
     let prefixes = service.prefixes.as_ref();
     let sighting = prefixes.and_then(|prefixes| prefixes.sighted(first, now, &desk.prompt));

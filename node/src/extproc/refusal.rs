@@ -21,6 +21,9 @@ pub enum Refusal {
     EmptyPool,
     #[error("inference error: ResourceExhausted - no endpoints available for the given request")]
     FilteredOut,
+    /// The request asked for an endpoint that holds a part of its prompt, or none.
+    #[error("inference error: PreconditionFailed - no decode worker has the requested KV cache")]
+    NotCached,
     #[error(
         "inference error: PayloadTooLarge - the request body is larger than {bytes_max} bytes \
          (--body-bytes-max)"
@@ -48,6 +51,7 @@ impl Refusal {
     pub fn status(&self) -> u16 {
         match self {
             Self::BadBody(_) | Self::NoParser { .. } => 400,
+            Self::NotCached => 412,
             Self::BodyTooLarge { .. } => 413,
             Self::FilteredOut => 429,
             Self::EmptyPool => 500,
@@ -60,6 +64,7 @@ impl Refusal {
     pub fn error_code(&self) -> &'static str {
         match self {
             Self::BadBody(_) | Self::NoParser { .. } => "BadRequest",
+            Self::NotCached => "PreconditionFailed",
             Self::BodyTooLarge { .. } => "PayloadTooLarge",
             Self::FilteredOut => "ResourceExhausted",
             Self::EmptyPool => "Internal",
@@ -78,6 +83,7 @@ impl Refusal {
             Self::BadBody(_)
             | Self::NoParser { .. }
             | Self::EmptyPool
+            | Self::NotCached
             | Self::BodyTooLarge { .. }
             | Self::BodiesTooLarge { .. }
             | Self::TooManyStreams { .. }

@@ -7,8 +7,10 @@ mod messages;
 mod picker;
 mod raw;
 
+mod headers;
 mod requests;
 mod responses;
+mod watching;
 
 mod modes;
 mod order;

@@ -53,6 +53,18 @@ pub(super) fn request_headers(headers: Headers<'_>, end_of_stream: bool) -> Proc
     ask(Request::RequestHeaders(http_headers(headers, end_of_stream)))
 }
 
+/// Request headers whose values stand where text does, as some gateways send them, not bytes.
+pub(super) fn request_headers_as_text(headers: Headers<'_>) -> ProcessingRequest {
+    let text = |&(key, value): &(&str, &str)| HeaderValue {
+        key: key.to_owned(),
+        value: value.to_owned(),
+        ..HeaderValue::default()
+    };
+    let headers = HeaderMap { headers: headers.iter().map(text).collect() };
+    let headers = HttpHeaders { headers: Some(headers), ..HttpHeaders::default() };
+    ask(Request::RequestHeaders(headers))
+}
+
 pub(super) fn request_body(body: impl Into<Bytes>, end_of_stream: bool) -> ProcessingRequest {
     ask(Request::RequestBody(http_body(body, end_of_stream)))
 }

@@ -26,6 +26,12 @@ pub(super) struct Setup<'a> {
     pub(super) metrics_host: &'a str,
     /// Types of the plugins beside `file-discovery`, in one profile.
     pub(super) plugins: &'a [&'a str],
+    /// Parameters of plugins, by type, as JSON.
+    pub(super) parameters: &'a [(&'a str, &'a str)],
+    /// Types of the parsers; if none, the usual ones.
+    pub(super) parsers: &'a [&'a str],
+    /// Whether the endpoints are ready.
+    pub(super) ready: bool,
     pub(super) flags: &'a [&'a str],
 }
 
@@ -36,6 +42,9 @@ impl Default for Setup<'_> {
             // Nobody listens there, and one learns that at once.
             metrics_host: "127.0.0.1:1",
             plugins: &["queue-scorer", "kv-cache-utilization-scorer", "prefix-cache-scorer"],
+            parameters: &[],
+            parsers: &[],
+            ready: true,
             flags: &[],
         }
     }
@@ -116,6 +125,7 @@ fn list(setup: Setup<'_>) -> Value {
             "address": address.ip(),
             "port": address.port().to_string(),
             "metricsHost": setup.metrics_host,
+            "ready": setup.ready,
         })
     };
     json!({ "endpoints": setup.endpoints.iter().enumerate().map(endpoint).collect::<Vec<_>>() })
@@ -123,11 +133,18 @@ fn list(setup: Setup<'_>) -> Value {
 
 fn configured(setup: Setup<'_>, endpoints: &Path) -> Value {
     let discovery = json!({ "type": "file-discovery", "parameters": { "path": endpoints } });
-    let plugins = setup.plugins.iter().map(|kind| json!({ "type": kind }));
+    let parameters = |kind: &str| -> Option<Value> {
+        let (_, written) = setup.parameters.iter().find(|(of, _)| *of == kind)?;
+        Some(serde_json::from_str(written).unwrap())
+    };
+    let plugins =
+        setup.plugins.iter().map(|kind| json!({ "type": kind, "parameters": parameters(kind) }));
+    let parsers = setup.parsers.iter().map(|kind| json!({ "pluginRef": kind }));
     json!({
         "apiVersion": "llm-d.ai/v1alpha1",
         "kind": "EndpointPickerConfig",
         "plugins": plugins.chain([discovery]).collect::<Vec<_>>(),
+        "requestHandler": { "parsers": parsers.collect::<Vec<_>>() },
         "dataLayer": { "discovery": { "pluginRef": "file-discovery" } },
     })
 }

@@ -18,6 +18,9 @@ async fn check(picker: &Picker, path: &str, body: Option<&str>, expected: &Proce
     stream.ended_well().await;
 }
 
+const NO_PROMPT: &str = "invalid completions request: must have prompt field";
+const NO_MESSAGES: &str = "invalid chat completions request: must have valid messages field";
+
 #[tokio::test]
 async fn a_body_that_is_no_request_is_refused_in_the_words_of_the_reference() {
     let picker = Picker::with_flags(&[]).await;
@@ -40,14 +43,16 @@ async fn a_body_that_is_no_request_is_refused_in_the_words_of_the_reference() {
         (plain, r#"{"prompt":"a"}"#, "model not found in request body"),
         (plain, r#"{"model":7,"prompt":"a"}"#, "model not found in request body"),
         (plain, r#"{"model":"","prompt":"a"}"#, "model not found in request body"),
-        (plain, r#"{"model":"m"}"#, "invalid completions request: must have prompt field"),
+        (plain, r#"{"model":"m"}"#, NO_PROMPT),
+        (plain, r#"{"model":"m","prompt":{}}"#, NO_PROMPT),
+        (plain, r#"{"model":"m","prompt":["a",{}]}"#, NO_PROMPT),
+        (plain, r#"{"model":"m","prompt":[]}"#, NO_PROMPT),
         // The payload is looked at before the model.
-        (plain, "{}", "invalid completions request: must have prompt field"),
-        (
-            chat,
-            r#"{"model":"m"}"#,
-            "invalid chat completions request: must have valid messages field",
-        ),
+        (plain, "{}", NO_PROMPT),
+        (chat, r#"{"model":"m"}"#, NO_MESSAGES),
+        (chat, r#"{"model":"m","messages":[]}"#, NO_MESSAGES),
+        (chat, r#"{"model":"m","messages":"a"}"#, NO_MESSAGES),
+        (chat, r#"{"model":"m","messages":[7]}"#, NO_MESSAGES),
         ("/v1/responses", "{}", "invalid responses request: must have input field"),
         ("/v1/conversations", "{}", "invalid conversations request: must have items field"),
         ("/v1/embeddings", "{}", "invalid embeddings request: must have input field"),
@@ -62,8 +67,8 @@ async fn a_body_that_is_no_request_is_refused_in_the_words_of_the_reference() {
         check(&picker, path, Some(body), &expected).await;
     }
     let labels = ["error_code=\"BadRequest\""];
-    picker.metric_becomes("llm_d_epp_request_error_total", &labels, 14.0).await;
-    picker.metric_becomes("llm_d_epp_extproc_streams_total", &["code=\"OK\""], 14.0).await;
+    picker.metric_becomes("llm_d_epp_request_error_total", &labels, 20.0).await;
+    picker.metric_becomes("llm_d_epp_extproc_streams_total", &["code=\"OK\""], 20.0).await;
 }
 
 #[tokio::test]
@@ -106,6 +111,62 @@ async fn an_empty_pool_is_told_apart_for_requests_with_and_without_a_body() {
     picker.metric_becomes("llm_d_epp_request_error_total", &labels, 1.0).await;
     let labels = ["error_code=\"ServiceUnavailable\""];
     picker.metric_becomes("llm_d_epp_request_error_total", &labels, 2.0).await;
+}
+
+#[tokio::test]
+async fn endpoints_that_are_not_ready_are_no_candidates() {
+    let picker = Picker::start(Setup { ready: false, ..Setup::default() }).await;
+    let text = "inference error: Internal - no pods available in datastore";
+    check(&picker, "/v1/models", None, &refused(500, text, None)).await;
+    let body = Some(r#"{"model":"m","prompt":"a"}"#);
+    let expected = refused(503, NO_CANDIDATES, Some("rejected-no-endpoints"));
+    check(&picker, "/v1/completions", body, &expected).await;
+}
+
+#[tokio::test]
+async fn a_path_that_no_parser_claims_is_refused_if_parsers_are_named() {
+    let parsers = &["openai-parser"];
+    let picker = Picker::start(Setup { parsers, ..Setup::default() }).await;
+    for (path, body) in [("/v1/audio/speech", "x"), ("/", ""), ("/v2/completion", "{}")] {
+        let text = format!(
+            "inference error: BadRequest - no parser registered matching path suffix for: {path}"
+        );
+        check(&picker, path, Some(body), &refused(400, &text, None)).await;
+    }
+}
+
+/// A coordinator asks so for an early decode: where the prompt is not cached, it begins with the
+/// prefill.
+#[tokio::test]
+async fn a_request_that_prefers_a_cache_is_refused_where_there_is_none() {
+    let picker = Picker::with_flags(&[]).await;
+    let gateway = picker.gateway().await;
+    let text = "inference error: PreconditionFailed - no decode worker has the requested KV cache";
+    let not_cached = || refused(412, text, None);
+    let body = |name: &str| format!(r#"{{"model":"m","prompt":"{}"}}"#, name.repeat(600));
+    let ask = |prefer: &str, body: String| {
+        let headers = request_headers(&[("x-request-id", "1"), ("prefer", prefer)], MORE);
+        gateway.ask([headers, request_body(body, END)])
+    };
+    let length = body("a").len().to_string();
+    let sent = |prefer| {
+        let set = [("x-request-id", "1"), ("prefer", prefer), ("Content-Length", &*length)];
+        picked(ENDPOINT, &set)
+    };
+    for prefer in ["if-available", "return=minimal, If-Available;q=1"] {
+        let mut stream = ask(prefer, body("a"));
+        assert_eq!(stream.answer().await, not_cached(), "{prefer}");
+        stream.ended_well().await;
+    }
+    for prefer in ["return=minimal", "if-available-not", "if-available"] {
+        assert_eq!(ask(prefer, body("a")).answer().await, sent(prefer), "{prefer}");
+    }
+    assert_eq!(ask("if-available", body("b")).answer().await, not_cached());
+    // A prompt without a whole block is cached nowhere.
+    let short = r#"{"model":"m","prompt":"a"}"#;
+    assert_eq!(ask("if-available", short.to_owned()).answer().await, not_cached());
+    let labels = ["error_code=\"PreconditionFailed\""];
+    picker.metric_becomes("llm_d_epp_request_error_total", &labels, 4.0).await;
 }
 
 #[tokio::test]

@@ -113,3 +113,18 @@ async fn the_pick_of_a_subset_is_told_as_any_other() {
     let mut stream = gateway.ask([with_metadata(headers, NAMESPACE, KEY, hint)]);
     assert_eq!(stream.answer().await, picked(C, &[]));
 }
+
+#[tokio::test]
+async fn of_several_subsets_the_last_counts() {
+    let picker = picker(&[]).await;
+    let gateway = picker.gateway().await;
+    let hinted = |message, address| with_metadata(message, NAMESPACE, KEY, list([text(address)]));
+    let body = r#"{"model":"m","prompt":"a"}"#;
+    for _ in 0..10 {
+        let headers = request_headers(&[("x-request-id", "1")], MORE);
+        let first = hinted(headers, "10.0.0.1");
+        let mut stream = gateway.ask([first, hinted(request_body(body, END), "10.0.0.2")]);
+        let set = [("x-request-id", "1"), ("Content-Length", "26")];
+        assert_eq!(stream.answer().await, picked(B, &set));
+    }
+}
