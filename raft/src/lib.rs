@@ -7,7 +7,9 @@
 //! - [`identity`]: who a replica is, and which log is which.
 //! - [`batch`]: what an entry of the log says.
 //! - [`machine`]: what the log makes of an index, and of the facts that replicas agree on.
+//! - [`store`]: the log and the vote on disk.
 
+pub mod store;
 pub mod types;
 
 pub mod identity;

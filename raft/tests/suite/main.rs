@@ -1,5 +1,10 @@
 //! Everything about the replicated log that is proved from outside.
 
+#![allow(clippy::cast_possible_truncation, reason = "the numbers of tests are small")]
+
+#[cfg(test)]
+mod store;
+
 #[cfg(test)]
 mod appliers;
 

@@ -1,0 +1,5 @@
+//! The log on disk.
+
+mod conformance;
+mod operation;
+mod tools;
