@@ -8,6 +8,7 @@
 //! - [`batch`]: what an entry of the log says.
 //! - [`machine`]: what the log makes of an index, and of the facts that replicas agree on.
 //! - [`store`]: the log and the vote on disk.
+//! - [`peers`]: where replicas are.
 
 pub mod store;
 pub mod types;
@@ -17,5 +18,7 @@ pub mod identity;
 pub mod batch;
 
 pub mod machine;
+
+pub mod peers;
 
 pub use types::{Payload, Replica, ReplicaId, Types};
