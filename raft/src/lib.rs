@@ -9,6 +9,7 @@
 //! - [`machine`]: what the log makes of an index, and of the facts that replicas agree on.
 //! - [`store`]: the log and the vote on disk.
 //! - [`peers`]: where replicas are.
+//! - [`membership`]: which replicas vote.
 
 pub mod store;
 pub mod types;
@@ -20,5 +21,7 @@ pub mod batch;
 pub mod machine;
 
 pub mod peers;
+
+pub mod membership;
 
 pub use types::{Payload, Replica, ReplicaId, Types};
