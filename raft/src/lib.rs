@@ -9,6 +9,7 @@
 //! - [`machine`]: what the log makes of an index, and of the facts that replicas agree on.
 //! - [`store`]: the log and the vote on disk.
 //! - [`peers`]: where replicas are.
+//! - [`forming`]: which replica begins a log, and when; who joins whose.
 //! - [`membership`]: which replicas vote.
 
 pub mod store;
@@ -21,6 +22,8 @@ pub mod batch;
 pub mod machine;
 
 pub mod peers;
+
+pub mod forming;
 
 pub mod membership;
 

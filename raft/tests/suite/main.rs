@@ -15,6 +15,9 @@ mod audits;
 mod batches;
 
 #[cfg(test)]
+mod forming;
+
+#[cfg(test)]
 mod history;
 
 #[cfg(test)]
@@ -31,3 +34,6 @@ mod snapshot_files;
 
 #[cfg(test)]
 mod types;
+
+#[cfg(test)]
+mod world;

@@ -2,11 +2,12 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 
-/// Runs `case` for `count` seeds, or for the one in `CONVOY_SEED`. A failure says which it was
-/// and how to replay it.
+/// Runs `case` for `count` seeds, or as many as `CONVOY_SEEDS` says, or for the one in `CONVOY_SEED`.
+/// A failure says which it was and how to replay it.
 pub(crate) fn for_seeds(test: &str, count: u64, case: impl Fn(u64)) {
-    let asked = std::env::var("CONVOY_SEED").ok().and_then(|seed| seed.parse().ok());
-    let seeds = asked.map_or(0..count, |seed: u64| seed..seed + 1);
+    let asked = |name| std::env::var(name).ok().and_then(|text| text.parse::<u64>().ok());
+    let count = asked("CONVOY_SEEDS").unwrap_or(count);
+    let seeds = asked("CONVOY_SEED").map_or(0..count, |seed| seed..seed + 1);
     for seed in seeds {
         if let Err(cause) = catch_unwind(AssertUnwindSafe(|| case(seed))) {
             eprintln!(
