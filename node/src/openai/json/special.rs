@@ -8,8 +8,11 @@ const ONES: u64 = u64::MAX / 0xff;
 #[inline]
 pub(super) fn find(text: &[u8], from: usize) -> usize {
     let rest = text.get(from..).unwrap_or_default();
-    let (words, tail) = rest.as_chunks::<8>();
-    let mut at = from;
+    let plain = plain_bytes(rest, |byte| {
+        u8::from(byte == b'"') | u8::from(byte == b'\\') | u8::from(byte < 0x20)
+    });
+    let (words, tail) = rest.get(plain..).unwrap_or_default().as_chunks::<8>();
+    let mut at = from + plain;
     for word in words {
         let specials = specials(u64::from_le_bytes(*word));
         if specials != 0 {
@@ -26,8 +29,9 @@ pub(super) fn find(text: &[u8], from: usize) -> usize {
 /// Escapes stand close together where there are any, and a general search starts slower.
 #[inline]
 pub(in super::super) fn find_backslash(text: &[u8]) -> usize {
-    let (words, tail) = text.as_chunks::<8>();
-    let mut at = 0;
+    let plain = plain_bytes(text, |byte| u8::from(byte == b'\\'));
+    let (words, tail) = text.get(plain..).unwrap_or_default().as_chunks::<8>();
+    let mut at = plain;
     for word in words {
         let word = u64::from_le_bytes(*word);
         let found = (word ^ (ONES * u64::from(b'\\'))).wrapping_sub(ONES) & !word & (ONES << 7);
@@ -37,6 +41,19 @@ pub(in super::super) fn find_backslash(text: &[u8]) -> usize {
         at += 8;
     }
     at + tail.iter().position(|&byte| byte == b'\\').unwrap_or(tail.len())
+}
+
+/// Bytes at the start of `text`, in whole strides, of which none is special.
+///
+/// Flags are bytes and not truth values, and none is looked at before its stride ends: so the
+/// compiler compares a stride with a few vector instructions.
+#[inline]
+fn plain_bytes(text: &[u8], flag: impl Fn(u8) -> u8) -> usize {
+    const STRIDE: usize = 16;
+    let (strides, _) = text.as_chunks::<STRIDE>();
+    let has_special =
+        |stride: &[u8; STRIDE]| stride.iter().fold(0, |flags, &byte| flags | flag(byte)) != 0;
+    strides.iter().position(has_special).unwrap_or(strides.len()) * STRIDE
 }
 
 /// A word whose lowest set bit is the highest of the first special byte; zero if none is special.
