@@ -30,7 +30,7 @@ impl Heartbeat {
 }
 
 /// How often the watchdog looks.
-const LOOK_EVERY: Duration = Duration::from_millis(50);
+const LOOK_EVERY: Duration = Duration::from_millis(100);
 
 /// How long a thread may stand still, in the watchdog's own running time.
 pub const STILL_MAX: Duration = Duration::from_secs(1);
@@ -113,7 +113,7 @@ mod tests {
     fn the_thread_that_stands_still_is_named_after_a_second() {
         let (moving, still) = (Heartbeat::default(), Heartbeat::default());
         let mut judge = Judge::new([moving.clone(), still]);
-        for _ in 0..20 {
+        for _ in 0..STILL_MAX.as_millis() / LOOK_EVERY.as_millis() {
             moving.beat();
             assert_eq!(judge.look(LOOK_EVERY), None);
         }

@@ -19,5 +19,6 @@ mod metrics;
 pub use fetch::{Limits, Source, SourceError};
 pub use metrics::Metrics;
 pub use page::{Page, read};
+pub use schedule::Beat;
 pub use tls::TlsError;
 pub use wanted::Wanted;

@@ -68,8 +68,7 @@ impl Actor for Scraper {
 async fn scrape(arguments: Arguments) {
     let Arguments { endpoint, wanted, mut fetcher, schedule, book, metrics } = arguments;
     let mut health = Health::new();
-    let mut random = fastrand::Rng::new();
-    let mut next = schedule.first();
+    let mut next = schedule.first(clock::now());
     loop {
         sleep_until(next.into()).await;
         let sampled_at = clock::now();
@@ -91,7 +90,7 @@ async fn scrape(arguments: Arguments) {
                 health.failed(&endpoint, &error);
             }
         }
-        next = schedule.next(clock::now(), health.failures, random.f64());
+        next = schedule.next(clock::now(), health.failures);
     }
 }
 

@@ -6,14 +6,14 @@
 //! Restarts: from the view. A scraper that keeps failing is started more and more rarely; it never
 //! takes its parent with it.
 
-use std::{collections::BTreeMap, fmt, sync::Arc, time::Duration};
+use std::{collections::BTreeMap, fmt, sync::Arc};
 
 use ractor::{Actor, ActorCell, ActorProcessingErr, ActorRef, SupervisionEvent};
 
 use super::{
     fetch::{Fetcher, Source},
     metrics::Metrics,
-    schedule::Schedule,
+    schedule::Beat,
     scraper::{self, Scraper},
     target::Target,
     wanted::Wanted,
@@ -44,8 +44,8 @@ pub struct Scrapers;
 pub struct Arguments {
     pub source: Source,
     pub extractor: Arc<MetricsExtractor>,
-    /// Between two pages of one endpoint.
-    pub interval: Duration,
+    /// When endpoints are asked.
+    pub beat: Beat,
     pub view: PublishedView,
     pub book: Intake<Fact>,
     pub metrics: Metrics,
@@ -216,7 +216,7 @@ impl Arguments {
             endpoint: Arc::clone(endpoint),
             wanted: Wanted::new(engine),
             fetcher: Fetcher::new(self.source.clone(), target),
-            schedule: Schedule::new(clock::now(), self.interval, fastrand::f64()),
+            schedule: self.beat.schedule(endpoint.slot),
             book: self.book.clone(),
             metrics: self.metrics.clone(),
         };

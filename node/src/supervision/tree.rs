@@ -26,6 +26,7 @@ use super::{
     supervisor::{self, ChildSpec, Supervisor},
 };
 use crate::{
+    clock,
     config::MetricsReading,
     discovery::{
         self,
@@ -37,7 +38,7 @@ use crate::{
     },
     plugins,
     scrape::{
-        self, Limits, Source, SourceError,
+        self, Beat, Limits, Source, SourceError,
         scrapers::{self, Scrapers},
     },
 };
@@ -128,10 +129,11 @@ pub async fn start(
     let relists = Intake::new(RELISTS_WAITING_MAX);
     let mut children = vec![book_spec(published, facts.clone(), relists.clone())];
     if let Some(MetricsReading { source, extractor }) = reading {
+        let interval = source.interval.unwrap_or(refresh_interval);
         let scraping = scrapers::Arguments {
             source: Source::try_new(&source, limits)?,
             extractor: Arc::new(extractor),
-            interval: source.interval.unwrap_or(refresh_interval),
+            beat: Beat::new(clock::now(), interval, fastrand::u64(..)),
             view: view.clone(),
             book: facts,
             metrics: scrape::Metrics::default(),
