@@ -23,7 +23,7 @@ const CURRENT: &str = "llm_d_epp_";
 
 /// Registers `metric` under its current name.
 pub(crate) fn current(registry: &mut Registry, name: &str, help: &str, metric: impl Metric) {
-    registry.register(format!("{CURRENT}{name}"), format!("[ALPHA] {help}"), metric);
+    registry.register(format!("{CURRENT}{name}"), format!("[ALPHA] {}", text(help)), metric);
 }
 
 /// Registers `metric` under the name it had before `successor`, a current name.
@@ -34,6 +34,11 @@ pub(crate) fn legacy(
     help: &str,
     metric: impl Metric,
 ) {
-    let help = format!("[ALPHA] [Deprecated: Use {CURRENT}{successor}] {help}");
+    let help = format!("[ALPHA] [Deprecated: Use {CURRENT}{successor}] {}", text(help));
     registry.register(name, help, metric);
+}
+
+/// Help as it is registered: the registry ends it with a dot.
+fn text(help: &str) -> &str {
+    help.trim_end_matches('.')
 }

@@ -38,6 +38,19 @@ pub enum Bound {
     Deadline,
 }
 
+impl Bound {
+    const ALL: [Self; 4] = [Self::BodyBytes, Self::BodiesBytes, Self::Streams, Self::Deadline];
+
+    fn label(self) -> &'static str {
+        match self {
+            Self::BodyBytes => "body_bytes",
+            Self::BodiesBytes => "bodies_bytes",
+            Self::Streams => "streams",
+            Self::Deadline => "deadline",
+        }
+    }
+}
+
 /// Every metric of streams. Cloned handles count together.
 #[derive(Clone, Debug)]
 pub struct StreamMetrics {
@@ -67,6 +80,10 @@ impl StreamMetrics {
             connections: Gauge::default(),
             failed_handshakes: Counter::default(),
         };
+        // A count that is not there cannot be seen to grow.
+        for bound in Bound::ALL {
+            drop(metrics.by_bound.get_or_create(&BoundLabels { bound: bound.label() }));
+        }
         let help = "ext_proc streams that ended, by code";
         registry.register("llm_d_epp_extproc_streams", help, ends);
         let help = "ext_proc streams in flight";
@@ -97,13 +114,7 @@ impl StreamMetrics {
     }
 
     pub fn refused_by(&self, bound: Bound) {
-        let bound = match bound {
-            Bound::BodyBytes => "body_bytes",
-            Bound::BodiesBytes => "bodies_bytes",
-            Bound::Streams => "streams",
-            Bound::Deadline => "deadline",
-        };
-        self.by_bound.get_or_create(&BoundLabels { bound }).inc();
+        self.by_bound.get_or_create(&BoundLabels { bound: bound.label() }).inc();
     }
 
     pub fn held(&self, before: usize, after: usize) {

@@ -40,6 +40,19 @@ pub(super) enum Dropped {
     EndpointLeft,
 }
 
+impl Dropped {
+    const ALL: [Self; 4] = [Self::Waiting, Self::Memory, Self::Stopped, Self::EndpointLeft];
+
+    fn reason(self) -> &'static str {
+        match self {
+            Self::Waiting => "waiting",
+            Self::Memory => "memory",
+            Self::Stopped => "stopped",
+            Self::EndpointLeft => "endpoint_left",
+        }
+    }
+}
+
 impl Metrics {
     pub(super) fn register(registry: &mut Registry, picks: PickMetrics) -> Self {
         let metrics = Self {
@@ -52,9 +65,15 @@ impl Metrics {
             dropped: Family::default(),
             shed: Counter::default(),
         };
+        // A count that is not there cannot be seen to grow. Refusals for other reasons are not
+        // expected, and that they are there says enough.
+        drop(metrics.refused.get_or_create(&Reason { reason: reason(Refusal::MissingBase) }));
+        for dropped in Dropped::ALL {
+            drop(metrics.dropped.get_or_create(&Reason { reason: dropped.reason() }));
+        }
         let help = "Commands that the prefix index carried out";
         registry.register("convoy_index_commands_applied", help, metrics.applied.clone());
-        let help = "Commands that the prefix index refused";
+        let help = "Commands that the prefix index refused, by reason";
         registry.register("convoy_index_commands_refused", help, metrics.refused.clone());
         let help = "Holdings that the prefix index forgot to make room";
         registry.register("convoy_index_evicted", help, metrics.evicted.clone());
@@ -62,7 +81,7 @@ impl Metrics {
         registry.register("convoy_index_blocks", help, metrics.blocks.clone());
         let help = "Memory of the prefix index, free room in it included";
         registry.register("convoy_index_bytes", help, metrics.bytes.clone());
-        let help = "Sightings that did not reach the prefix index";
+        let help = "Sightings that did not reach the prefix index, by reason";
         registry.register("convoy_sightings_dropped", help, metrics.dropped.clone());
         let help = "Sightings that were out of picks' sight for a while, since the prefix index \
                     was slow to hear of them";
@@ -79,13 +98,7 @@ impl Metrics {
     }
 
     pub(super) fn dropped(&self, why: Dropped) {
-        let reason = match why {
-            Dropped::Waiting => "waiting",
-            Dropped::Memory => "memory",
-            Dropped::Stopped => "stopped",
-            Dropped::EndpointLeft => "endpoint_left",
-        };
-        self.dropped.get_or_create(&Reason { reason }).inc();
+        self.dropped.get_or_create(&Reason { reason: why.reason() }).inc();
     }
 
     pub(super) fn shed(&self) {

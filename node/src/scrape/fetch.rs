@@ -102,6 +102,10 @@ pub(super) enum FetchError {
 }
 
 impl FetchError {
+    /// Every [`Self::reason`].
+    pub(super) const REASONS: [&str; 6] =
+        ["connect", "tls", "broken", "status", "too_long", "timeout"];
+
     /// The error's kind, as a metric's label.
     pub(super) fn reason(&self) -> &'static str {
         match self {

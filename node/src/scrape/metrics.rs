@@ -6,6 +6,7 @@ use prometheus_client::{
     registry::Registry,
 };
 
+use super::fetch::FetchError;
 use crate::metrics::{current, legacy};
 
 /// Metrics of all scrapers together. Clones count together.
@@ -37,13 +38,20 @@ struct ByExtractor {
 }
 
 const SOURCE: &str = "metrics-data-source";
-const EXTRACTOR: &str = "core-metrics-extractor";
+const INCOMPLETE: ByExtractor =
+    ByExtractor { source_type: SOURCE, extractor_type: "core-metrics-extractor" };
 
 /// What the errors were called before `llm_d_epp_`.
 const LEGACY: &str = "llm_d_inference_scheduler_";
 
 impl Metrics {
     pub fn register(&self, registry: &mut Registry) {
+        // A count that is not there cannot be seen to grow.
+        drop(self.poll_errors.get_or_create(&BySource { source_type: SOURCE }));
+        drop(self.extract_errors.get_or_create(&INCOMPLETE));
+        for reason in FetchError::REASONS {
+            drop(self.failures.get_or_create(&ByReason { reason }));
+        }
         let help = "Data-source poll errors per source type";
         let name = "datalayer_poll_errors";
         current(registry, name, help, self.poll_errors.clone());
@@ -81,8 +89,7 @@ impl Metrics {
 
     /// A page did not hold what the engine should tell.
     pub(super) fn incomplete(&self) {
-        let labels = ByExtractor { source_type: SOURCE, extractor_type: EXTRACTOR };
-        self.extract_errors.get_or_create(&labels).inc();
+        self.extract_errors.get_or_create(&INCOMPLETE).inc();
     }
 
     /// Pages that were not fetched for this reason.

@@ -21,9 +21,14 @@ impl Metrics {
     pub fn register(&self, registry: &mut Registry) {
         registry.register(
             "convoy_actor_restarts",
-            "Actors that failed and were started again",
+            "Actors that failed and were started again, by name",
             self.restarts.clone(),
         );
+    }
+
+    /// Shows that `actor` runs, and was not started again yet.
+    pub fn started(&self, actor: &'static str) {
+        drop(self.restarts.get_or_create(&ByActor { actor }));
     }
 
     /// Counts a restart.

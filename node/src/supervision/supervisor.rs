@@ -102,6 +102,7 @@ impl Actor for Supervisor {
                     return Err(refused.into());
                 }
             };
+            state.metrics.started(spec.name);
             let failures = Failures::new(spec.policy);
             state.children.push(Child { spec, failures, running: Some(running) });
         }

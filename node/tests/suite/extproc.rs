@@ -21,3 +21,5 @@ mod subsets;
 mod bounds;
 mod copies;
 mod memory;
+
+mod metrics_reference;
