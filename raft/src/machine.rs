@@ -36,6 +36,8 @@ mod outcome;
 
 mod cluster;
 
+mod found;
+
 mod record;
 
 mod snapshot;
@@ -54,10 +56,7 @@ mod engine;
 
 pub mod audit;
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    net::SocketAddr,
-};
+use std::{collections::BTreeMap, net::SocketAddr};
 
 pub use applier::{Applier, ApplierStartError, Threads};
 use convoy_prefix_index::{
@@ -70,6 +69,7 @@ pub use facts::{
     SEMANTICS_FIRST, SEMANTICS_KNOWN, Semantics,
 };
 pub use files::SnapshotOpenError;
+pub use found::{FoundError, Founder, found};
 pub use outcome::{Applied, ClusterOutcome, ClusterRefusal, ItemOutcome, StopCause, Stopped};
 pub use owner::{Listener, Told};
 pub use published::{Places, Published, Reading};
@@ -79,11 +79,7 @@ pub use transfer::{
     Incoming, Outgoing, ReceiveError, SNAPSHOT_BYTES_MAX, SnapshotData, TRANSFER_CHUNK_BYTES,
 };
 
-use crate::{
-    batch::{Batch, ClusterChange, EndpointChange, Item, Seen, Sighted},
-    identity::{DiskId, Generation, ReplicaName},
-    types::ReplicaId,
-};
+use crate::batch::{Batch, ClusterChange, EndpointChange, Item, Seen, Sighted};
 
 /// The index and the facts, at one position of the log.
 #[derive(Debug)]
@@ -212,31 +208,6 @@ impl Machine {
         record::digest(self)
     }
 
-    /// Turns the state of a lost log into the first of a new one: of `generation`, with `former` as
-    /// its one voter, at `position`. What endpoints hold, and what was applied of each origin,
-    /// stays.
-    pub fn reform(&mut self, reformed: Reformed) -> Result<(), ClusterRefusal> {
-        let Reformed { generation, former, name, disk, position } = reformed;
-        let cluster = self.facts.cluster.as_mut().ok_or(ClusterRefusal::NotFormed)?;
-        let last = self.applied.map_or(0, |applied| applied.index);
-        cluster.lineage = cluster.lineage.followed_by(cluster.generation, last);
-        cluster.generation = generation;
-        self.facts.highest_id = self.facts.highest_id.max(former);
-        self.facts.replicas = BTreeMap::from([(former, Admitted { name: name.clone(), disk })]);
-        self.facts.membership = Membership {
-            position: Some(position),
-            voters: vec![BTreeSet::from([former])],
-            names: BTreeMap::from([(former, name.to_string())]),
-        };
-        self.applied = Some(position);
-        Ok(())
-    }
-
-    /// An id that no replica of this log had: for who forms the next generation.
-    pub fn fresh_id(&self) -> ReplicaId {
-        self.facts.fresh_id(0)
-    }
-
     fn carry_out(&mut self, item: &Item) -> ItemOutcome {
         match item {
             Item::Sighted(sighted) => {
@@ -305,18 +276,6 @@ pub struct Place {
     pub capacity_blocks: u32,
     /// In logical time.
     pub joined_at: Stamp,
-}
-
-/// How a cluster that lost its quorum goes on. See [`Machine::reform`].
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Reformed {
-    pub generation: Generation,
-    /// A fresh id: see [`Machine::fresh_id`].
-    pub former: ReplicaId,
-    pub name: ReplicaName,
-    pub disk: DiskId,
-    /// Where the new log starts.
-    pub position: LogPosition,
 }
 
 /// What the batch would activate that this version does not know. Looked for before anything is

@@ -101,6 +101,4 @@ pub struct Formed {
     pub hash: HashParams,
     pub memberships_max: u64,
     pub semantics: Semantics,
-    /// The replicas that form it, with the ids they have from that.
-    pub replicas: Vec<(ReplicaId, ReplicaName, DiskId)>,
 }

@@ -70,7 +70,6 @@ pub(super) struct FormedRecord {
     hash_version: u16,
     memberships_max: u64,
     semantics: u16,
-    replicas: Vec<(u64, String, u128)>,
 }
 
 impl Body {
@@ -214,11 +213,6 @@ impl From<&Formed> for FormedRecord {
             hash_version: formed.hash.version().number(),
             memberships_max: formed.memberships_max,
             semantics: formed.semantics.0,
-            replicas: formed
-                .replicas
-                .iter()
-                .map(|(id, name, disk)| (*id, name.to_string(), disk.0))
-                .collect(),
         }
     }
 }
@@ -232,8 +226,6 @@ impl TryFrom<FormedRecord> for Formed {
         let hash = HashParams::new(record.hash_key, record.hash_block_bytes, version)
             .map_err(|_| "a size of blocks that no index has")?;
         let (number, random) = record.generation;
-        let replicas = record.replicas.into_iter();
-        let replicas = replicas.map(|(id, name, disk)| Ok((id, replica_name(name)?, DiskId(disk))));
         Ok(Self {
             cluster: ClusterId(record.cluster),
             pool: record.pool,
@@ -242,7 +234,6 @@ impl TryFrom<FormedRecord> for Formed {
             hash,
             memberships_max: record.memberships_max,
             semantics: Semantics(record.semantics),
-            replicas: replicas.collect::<Result<_, &'static str>>()?,
         })
     }
 }

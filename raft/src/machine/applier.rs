@@ -21,7 +21,7 @@ use std::{
 use tokio::sync::{mpsc, oneshot};
 
 use super::{
-    FrozenMachine, LogPosition, Machine, MachineDigest, MachineRestore, Reformed,
+    FrozenMachine, LogPosition, Machine, MachineDigest, MachineRestore,
     files::{Files, SnapshotOpenError, Stored},
     owner::{Committed, Listener, Owner},
     published::Reading,
@@ -115,23 +115,15 @@ impl Applier {
         self.blocking(move || files.write_aside(frozen)).await
     }
 
-    /// Writes the first snapshot of a new generation into `directory`, which has none: what this
-    /// machine holds, as [`Machine::reform`] turns it. Start an applier there.
-    pub async fn reform(&self, reformed: Reformed, directory: PathBuf) -> io::Result<()> {
+    /// A machine that holds what this one holds.
+    pub async fn copy(&self) -> io::Result<Machine> {
         let (frozen, _) = self.ask(Job::Freeze).await?.ok_or_else(torn)?;
         self.blocking(move || {
             let mut restore = MachineRestore::new();
             for chunk in frozen.chunks() {
                 restore.push(&chunk).map_err(io::Error::other)?;
             }
-            let mut machine = restore.finish().map_err(io::Error::other)?;
-            machine.reform(reformed).map_err(io::Error::other)?;
-            let (files, before) = Files::open(&directory).map_err(io::Error::other)?;
-            if before.is_some() {
-                let fault = format!("{} has a snapshot already", directory.display());
-                return Err(io::Error::new(io::ErrorKind::AlreadyExists, fault));
-            }
-            files.write(machine.freeze()).map(drop)
+            restore.finish().map_err(io::Error::other)
         })
         .await
     }

@@ -41,16 +41,13 @@ impl Machine {
         self.facts.cluster.as_mut().ok_or(ClusterRefusal::NotFormed)
     }
 
-    fn form(&mut self, formed: &Formed) -> Result<ClusterOutcome, ClusterRefusal> {
+    pub(super) fn form(&mut self, formed: &Formed) -> Result<ClusterOutcome, ClusterRefusal> {
         if self.facts.cluster.is_some() {
             return Err(ClusterRefusal::AlreadyFormed);
         }
         let bytes = formed.pool.len();
         if POOL_BYTES_MAX < bytes {
             return Err(ClusterRefusal::PoolLength { bytes });
-        }
-        if REPLICAS_MAX < formed.replicas.len() {
-            return Err(ClusterRefusal::TooManyReplicas);
         }
         let Formed { hash, memberships_max, .. } = formed.clone();
         self.index.apply(&Command::ParametersChanged(Parameters { hash, memberships_max }));
@@ -62,10 +59,6 @@ impl Machine {
             lineage: Lineage::default(),
         });
         self.facts.semantics = formed.semantics.max(self.facts.semantics);
-        for (id, name, disk) in &formed.replicas {
-            self.facts.highest_id = self.facts.highest_id.max(*id);
-            self.facts.replicas.insert(*id, Admitted { name: name.clone(), disk: *disk });
-        }
         Ok(ClusterOutcome::Formed)
     }
 

@@ -158,6 +158,5 @@ pub(crate) fn formed(key: u8) -> Formed {
         hash: HashParams::new([key; 16], 256, HashVersion::V1).unwrap(),
         memberships_max: 200,
         semantics: SEMANTICS_FIRST,
-        replicas: (1..=3).map(|id| (id, name(id), DiskId(id.into()))).collect(),
     }
 }

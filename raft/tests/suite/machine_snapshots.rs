@@ -5,7 +5,7 @@ use convoy_prefix_index::{Outcome, Refusal, Stamp};
 use convoy_raft::{
     batch::Batch,
     identity::{DiskId, Generation},
-    machine::{ItemOutcome, Machine, MachineRestore, MachineRestoreError, Reformed},
+    machine::{Founder, ItemOutcome, Machine, MachineRestore, MachineRestoreError},
 };
 
 use crate::{
@@ -30,15 +30,13 @@ pub(crate) fn restore(bytes: &[u8]) -> Result<Machine, MachineRestoreError> {
 fn a_new_generation_keeps_what_endpoints_hold_and_what_was_applied() {
     let (mut machine, _) = after(&[(1, &[form(1), join(0)]), (2, &[hold(7, 0)])]);
     let index = machine.index().digest();
-    let former = machine.fresh_id();
-    assert_eq!(former, 4);
+    let (id, start) = (machine.fresh_id(), position(10));
     let generation = Generation { number: 2, random: 5 };
-    let (name, disk, start) = (name(2), DiskId(2), position(10));
-    let reformed = Reformed { generation, former, name, disk, position: start };
-    machine.reform(reformed).unwrap();
+    let founder = Founder { id, name: name(2), disk: DiskId(2), position: start };
+    machine.reform(generation, founder).unwrap();
     assert_eq!(machine.index().digest(), index);
     assert_eq!(machine.applied(), Some(start));
-    assert_eq!(machine.facts().membership.voters, [[4].into()]);
+    assert_eq!(machine.facts().membership.voters, [[id].into()]);
     let cluster = machine.facts().cluster.clone().unwrap();
     assert_eq!(cluster.generation, generation);
     assert_eq!(cluster.lineage.holds(formed(1).generation), Some(1));

@@ -33,6 +33,9 @@ mod replay;
 mod snapshot_files;
 
 #[cfg(test)]
+mod trio;
+
+#[cfg(test)]
 mod types;
 
 #[cfg(test)]

@@ -8,8 +8,8 @@ use convoy_raft::{
     batch::{BATCH_BYTES_MAX, Batch, HELD_HASHES_MAX, Item, Seen, Sighted},
     identity::{DiskId, Generation},
     machine::{
-        Applier, ApplierStartError, MachineRestoreError, ReceiveError, Reformed, SnapshotData,
-        SnapshotOpenError, TRANSFER_CHUNK_BYTES, Threads,
+        Applier, ApplierStartError, FoundError, Founder, MachineRestoreError, ReceiveError,
+        SnapshotData, SnapshotOpenError, TRANSFER_CHUNK_BYTES, Threads, found,
     },
 };
 use openraft::{RaftSnapshotBuilder, storage::RaftStateMachine};
@@ -252,17 +252,18 @@ async fn what_an_odd_replica_held_is_set_aside_and_little_of_it_is_kept() {
 async fn a_new_generation_starts_from_what_the_old_one_held() {
     let (old, new) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
     let desk = used(old.path(), 11).await;
-    let generation = Generation { number: 2, random: 3 };
-    let former = 900;
-    let start = position(500);
-    let reformed = Reformed { generation, former, name: name(7), disk: DiskId(7), position: start };
+    let mut machine = desk.applier.copy().await.unwrap();
+    assert_eq!(machine.digest(), desk.applier.digest().await.unwrap().1);
+    let (id, start) = (machine.fresh_id(), position(500));
+    let founder = Founder { id, name: name(7), disk: DiskId(7), position: start };
+    machine.reform(Generation { number: 2, random: 3 }, founder).unwrap();
     let directory = new.path().join("snapshots");
-    desk.applier.reform(reformed.clone(), directory.clone()).await.unwrap();
+    found(&directory, &machine).unwrap();
     let mut again = Desk::open(&directory);
     let (applied, membership) = again.machine.applied_state().await.unwrap();
     assert_eq!(applied, Some(start.into()));
-    assert_eq!(membership.voter_ids().collect::<Vec<_>>(), [former]);
+    assert_eq!(membership.voter_ids().collect::<Vec<_>>(), [id]);
     let known = |desk: &Desk| desk.applier.reading().load().reader.statistics().memberships;
     assert_eq!(known(&again), known(&desk));
-    assert!(desk.applier.reform(reformed, directory).await.is_err());
+    assert!(matches!(found(&directory, &machine), Err(FoundError::Taken { .. })));
 }
