@@ -25,6 +25,7 @@
 //!
 //! - `applier` owns the machine, on a thread of its own; what it [publishes](Published) is
 //!   replaced whole after every entry, and then outcomes are told, in order.
+//! - `found` writes the snapshot that a log begins with, one voter in it.
 //! - `snapshot` freezes a machine between two entries and writes it elsewhere; `transfer` and
 //!   `files` move snapshots between replicas and keep them as plain files.
 //! - `engine` is the side that openraft sees.
