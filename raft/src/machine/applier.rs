@@ -18,7 +18,7 @@ use std::{
     },
 };
 
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{Semaphore, mpsc, oneshot};
 
 use super::{
     FrozenMachine, LogPosition, Machine, MachineDigest, MachineRestore,
@@ -57,6 +57,8 @@ pub struct Applier {
     files: Files,
     reading: Reading,
     wanted: Arc<AtomicBool>,
+    /// One snapshot is taken in at a time: each is as large as an index.
+    arrivals: Arc<Semaphore>,
     threads: Threads,
 }
 
@@ -89,8 +91,8 @@ impl Applier {
             Threads::None => Desk::Here(Arc::new(Mutex::new(owner))),
             Threads::Own => Desk::Thread(spawn(owner).map_err(ApplierStartError::Thread)?),
         };
-        let wanted = Arc::new(AtomicBool::new(false));
-        Ok(Self { desk, files, reading, wanted, threads })
+        let (wanted, arrivals) = (Arc::new(AtomicBool::new(false)), Arc::new(Semaphore::new(1)));
+        Ok(Self { desk, files, reading, wanted, arrivals, threads })
     }
 
     /// Where everyone reads what is applied.
@@ -133,9 +135,13 @@ impl Applier {
         self.files.current().map(SnapshotData::of)
     }
 
-    /// Begins to take in a snapshot from another replica.
+    /// Begins to take in a snapshot from another replica. Fails while another is taken in, or was
+    /// and is not installed yet: the leader tries again.
     pub fn incoming(&self) -> io::Result<Incoming> {
-        Incoming::begin(&self.files)
+        let place = Arc::clone(&self.arrivals).try_acquire_owned().map_err(|_| {
+            io::Error::new(io::ErrorKind::ResourceBusy, "another snapshot is being taken in")
+        })?;
+        Incoming::begin(&self.files, place)
     }
 
     pub(super) async fn apply(&self, entries: Vec<Committed>) -> io::Result<()> {

@@ -168,7 +168,7 @@ impl SnapshotData {
     pub(super) fn install(self, files: &Files) -> io::Result<Box<super::Machine>> {
         let Self { stored, received } = self;
         match received {
-            Some(Received { machine, unfinished }) => {
+            Some(Received { machine, unfinished, .. }) => {
                 files.adopt(unfinished, stored)?;
                 Ok(machine)
             }

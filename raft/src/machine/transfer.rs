@@ -13,7 +13,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use tokio::sync::mpsc;
+use tokio::sync::{OwnedSemaphorePermit, mpsc};
 
 use super::{
     LogPosition, Machine, MachineDigest, MachineRestore, MachineRestoreError,
@@ -24,7 +24,8 @@ use crate::types::SnapshotMeta;
 /// Bytes of a chunk on its way.
 pub const TRANSFER_CHUNK_BYTES: usize = READ_BYTES;
 
-/// Bytes of a snapshot that is taken in. One of the largest index has half of it.
+/// Bytes of a snapshot that is taken in. The largest index takes less, even if every block in it is
+/// the end of a chain.
 pub const SNAPSHOT_BYTES_MAX: u64 = 4 << 30;
 
 /// A snapshot: in a file, and if it was just received, restored too.
@@ -39,6 +40,8 @@ pub struct SnapshotData {
 pub(super) struct Received {
     pub(super) machine: Box<Machine>,
     pub(super) unfinished: Unfinished,
+    /// Its memory is a second index's until it is installed or dropped.
+    pub(super) _place: OwnedSemaphorePermit,
 }
 
 /// Why a snapshot from another replica was not taken in.
@@ -124,11 +127,13 @@ pub struct Incoming {
     unfinished: Unfinished,
     restore: MachineRestore,
     bytes: u64,
+    place: OwnedSemaphorePermit,
 }
 
 impl Incoming {
-    pub(super) fn begin(files: &Files) -> io::Result<Self> {
-        Ok(Self { unfinished: files.begin()?, restore: MachineRestore::new(), bytes: 0 })
+    pub(super) fn begin(files: &Files, place: OwnedSemaphorePermit) -> io::Result<Self> {
+        let (unfinished, restore) = (files.begin()?, MachineRestore::new());
+        Ok(Self { unfinished, restore, bytes: 0, place })
     }
 
     /// Takes the next bytes. Blocks for as long as a disk takes, and to restore: a few milliseconds
@@ -146,7 +151,7 @@ impl Incoming {
 
     /// The snapshot, when all bytes were pushed; whole, and not installed yet.
     pub fn finish(self) -> Result<SnapshotData, ReceiveError> {
-        let Self { unfinished, restore, bytes } = self;
+        let Self { unfinished, restore, bytes, place } = self;
         let machine = restore.finish().map_err(|source| ReceiveError::Damaged { bytes, source })?;
         let stored = Stored {
             file: Arc::clone(&unfinished.file),
@@ -155,7 +160,7 @@ impl Incoming {
             membership: machine.facts().membership.clone(),
             digest: machine.digest(),
         };
-        let received = Received { machine: Box::new(machine), unfinished };
+        let received = Received { machine: Box::new(machine), unfinished, _place: place };
         Ok(SnapshotData { stored, received: Some(received) })
     }
 

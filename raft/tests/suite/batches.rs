@@ -12,7 +12,7 @@ use crate::{
     replay::for_seeds,
 };
 
-const HEAD_BYTES: usize = 14;
+pub(crate) const HEAD_BYTES: usize = 14;
 
 fn held(hashes: usize) -> Item {
     Item::Sighted(Sighted {
@@ -35,7 +35,7 @@ fn touched(sequence: u64) -> Item {
 }
 
 /// `body` in an envelope with a right checksum.
-fn sealed(body: &[u8]) -> Vec<u8> {
+pub(crate) fn sealed(body: &[u8]) -> Vec<u8> {
     let checksum = xxh3_64_with_seed(body, 1);
     [b"CvBt", &1u16.to_le_bytes()[..], &checksum.to_le_bytes(), body].concat()
 }

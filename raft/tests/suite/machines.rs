@@ -16,6 +16,7 @@ use convoy_raft::{
 };
 
 use crate::{
+    batches::{HEAD_BYTES, sealed},
     history::{History, endpoint, formed, hash, name, position},
     machine_snapshots::{bytes, restore},
     replay::for_seeds,
@@ -212,6 +213,31 @@ fn a_sighting_is_applied_once_whatever_is_sent_again() {
             }
         }
         assert!(applied.values().all(|&times| times == 1));
+    });
+}
+
+/// A mistaken or lying leader: what can be read is applied or refused, whatever numbers are in it.
+#[test]
+fn applying_is_total_whatever_a_batch_says() {
+    for_seeds("applying_is_total_whatever_a_batch_says", 300, |seed| {
+        let mut history = History::new(seed);
+        let mut machine = Machine::new();
+        for _ in 0..30 {
+            let position = history.position();
+            let whole = history.batch().encode().unwrap();
+            let mut body = whole[HEAD_BYTES..].to_vec();
+            for _ in 0..history.random.usize(..8) {
+                let at = history.random.usize(..body.len());
+                body[at] = if history.random.bool() { 0xff } else { history.random.u8(..) };
+            }
+            let bytes = sealed(&body);
+            if Batch::decode(&bytes).is_err() || machine.apply_bytes(position, &bytes).is_err() {
+                machine.apply_bytes(position, &whole).unwrap();
+            }
+        }
+        let restored = restore(&bytes(&machine)).unwrap();
+        assert_eq!(restored.digest(), machine.digest());
+        assert_eq!(restored.index().audit_digest(), machine.index().digest());
     });
 }
 

@@ -179,6 +179,22 @@ async fn a_damaged_or_cut_transfer_changes_nothing() {
 }
 
 #[tokio::test]
+async fn one_snapshot_is_taken_in_at_a_time() {
+    let (from, to) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let mut sender = used(from.path(), 12).await;
+    let chunk = cut(&mut sender).await.outgoing().next_chunk().unwrap().unwrap();
+    let mut receiver = Desk::open(to.path());
+    drop(receiver.applier.incoming().unwrap());
+    let mut incoming = receiver.applier.incoming().unwrap();
+    assert!(receiver.applier.incoming().is_err());
+    incoming.push(&chunk).unwrap();
+    let taken = incoming.finish().unwrap();
+    assert!(receiver.applier.incoming().is_err());
+    receiver.machine.install_snapshot(&taken.meta(), taken).await.unwrap();
+    assert!(receiver.applier.incoming().is_ok());
+}
+
+#[tokio::test]
 async fn a_snapshot_under_a_wrong_name_is_not_installed() {
     let (from, to) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
     let mut sender = used(from.path(), 7).await;
