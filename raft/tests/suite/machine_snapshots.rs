@@ -1,12 +1,13 @@
 //! Snapshots of machines: canonical, restorable, and proof against damage; and what a new
 //! generation makes of one.
 
-use convoy_prefix_index::{Outcome, Refusal, Stamp};
+use convoy_prefix_index::{Digest, Outcome, Refusal, Stamp};
 use convoy_raft::{
     batch::Batch,
     identity::{DiskId, Generation},
     machine::{Founder, ItemOutcome, Machine, MachineRestore, MachineRestoreError},
 };
+use xxhash_rust::xxh3::xxh3_64_with_seed;
 
 use crate::{
     history::{History, formed, name, position},
@@ -65,6 +66,61 @@ fn every_flipped_byte_of_a_snapshot_is_noticed() {
     }
     assert!(restore(&[&whole[..], b"x"].concat()).is_err());
     assert_eq!(restore(&whole).unwrap().digest(), machine.digest());
+}
+
+/// The parts of a snapshot: what is before the record, the record, and the index.
+fn parts(whole: &[u8]) -> (&[u8], &[u8], &[u8]) {
+    let length = u32::from_le_bytes(whole[6..10].try_into().unwrap()) as usize;
+    let (head, index) = whole.split_at(18 + length);
+    (&head[..18], &head[26..], index)
+}
+
+/// A snapshot with right checksums and, if the index has this digest, a right digest.
+fn written(record: &[u8], index: (&[u8], Digest)) -> Vec<u8> {
+    let digest = xxh3_64_with_seed(record, index.1.0).to_le_bytes();
+    let body = [&digest, record].concat();
+    let (length, checksum) = (body.len() as u32, xxh3_64_with_seed(&body, 1));
+    let head = [b"CvMS", &1u16.to_le_bytes()[..], &length.to_le_bytes(), &checksum.to_le_bytes()];
+    [&head.concat(), &body[..], index.0].concat()
+}
+
+#[test]
+fn a_record_and_an_index_of_different_machines_are_no_snapshot() {
+    let (machine, _) = after(&[(1, &[form(1), join(0)]), (2, &[hold(1, 0)])]);
+    let (other, _) = after(&[(1, &[form(1), join(1)]), (2, &[])]);
+    let (whole, others) = (bytes(&machine), bytes(&other));
+    let (_, record, index) = parts(&whole);
+    assert_eq!(written(record, (index, machine.index().digest())), whole);
+    let (_, record, _) = parts(&others);
+    let lie = written(record, (index, other.index().digest()));
+    assert_eq!(restore(&lie).unwrap_err(), MachineRestoreError::Endpoints);
+    let lie = written(record, (index, machine.index().digest()));
+    assert_eq!(restore(&lie).unwrap_err(), MachineRestoreError::Endpoints);
+}
+
+/// Damage under right checksums: a mistaken or lying writer. What is accepted has one form only.
+#[test]
+fn no_record_is_trusted() {
+    for_seeds("no_record_is_trusted", 2000, |seed| {
+        let (machine, _) = after(&[(1, &[form(1), join(0)]), (2, &[hold(1, 0)])]);
+        let whole = bytes(&machine);
+        let (_, record, index) = parts(&whole);
+        let mut random = fastrand::Rng::with_seed(seed);
+        let mut record = record.to_vec();
+        for _ in 0..random.usize(1..4) {
+            let at = random.usize(..record.len());
+            record[at] = if random.bool() { 0xff } else { random.u8(..) };
+        }
+        let lie = written(&record, (index, machine.index().digest()));
+        if let Ok(restored) = restore(&lie) {
+            assert_eq!(bytes(&restored), lie);
+        }
+        // The digest is of the record before.
+        let old = [&whole[18..26], &record].concat();
+        let checksum = xxh3_64_with_seed(&old, 1).to_le_bytes();
+        let stale = [&whole[..10], &checksum, &old, index].concat();
+        assert!(restore(&stale).is_err() || stale == whole);
+    });
 }
 
 #[test]

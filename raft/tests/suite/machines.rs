@@ -340,6 +340,18 @@ fn no_id_is_given_twice() {
 }
 
 #[test]
+fn when_all_ids_were_given_nobody_is_admitted() {
+    let (mut machine, _) = after(&[(1, &[form(1)])]);
+    let names = BTreeMap::from([(u64::MAX, "epp-1".to_owned())]);
+    let membership = Membership { position: None, voters: vec![[u64::MAX].into()], names };
+    machine.apply_membership(position(1), membership).unwrap();
+    let batch = Batch { stamp: Stamp(1), items: vec![admit(2, 2)] };
+    let outcomes = machine.apply(position(2), &batch).unwrap().outcomes;
+    let refused = ClusterOutcome::Refused(ClusterRefusal::NoIdLeft);
+    assert_eq!(outcomes, [ItemOutcome::Cluster(refused)]);
+}
+
+#[test]
 fn a_member_is_not_removed_from_the_facts() {
     let (mut machine, _) = after(&[(1, &[form(1), admit(1, 1), admit(2, 2), admit(3, 3)])]);
     let voters = vec![[1, 2].into()];

@@ -51,6 +51,7 @@ async fn a_restart_begins_with_the_snapshot() {
     let folder = tempfile::tempdir().unwrap();
     let mut desk = used(folder.path(), 1).await;
     let snapshot = cut(&mut desk).await;
+    assert!(desk.machine.try_create_snapshot_builder(false).await.is_none(), "it was wanted once");
     let digest = desk.applier.digest().await.unwrap();
     assert_eq!((snapshot.position(), snapshot.digest()), digest);
     desk.apply(&[&[join(4)]]).await;
