@@ -22,7 +22,10 @@ use super::{
     subset,
     watch::Watch,
 };
-use crate::metrics::{Bound, StreamEnd};
+use crate::{
+    clock,
+    metrics::{Bound, StreamEnd},
+};
 
 /// Whether more is expected on the stream.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -132,11 +135,11 @@ impl Exchange {
     }
 
     /// Accounts for the end of the stream, however it ended.
-    pub fn close(mut self, end: StreamEnd, desk: &Desk) {
+    pub fn close(mut self, end: StreamEnd, desk: &Desk, now: Instant) {
         let held = self.conversation.as_ref().map_or(0, Conversation::held_bytes);
         desk.service.held(held, 0);
         desk.service.bounds.stream_closed();
-        desk.service.streams.ended(end);
+        desk.service.streams.ended(end, now.saturating_duration_since(self.opened_at));
         // Whoever watched the response counts the request out when it is dropped.
         self.watch = None;
     }
@@ -293,6 +296,7 @@ impl Exchange {
             self.watch = Some(Box::new(Watch::asked(asking, &picked, recorder, begun)));
         }
         asking.picked = Some(picked);
+        desk.service.picks.processed(clock::now().saturating_duration_since(self.opened_at));
         let next = conversation.picked(observe.is_some(), answers);
         desk.service.held(held, conversation.held_bytes());
         Ok(next)

@@ -61,6 +61,14 @@ const OUTPUT_TOKENS: [f64; 12] =
 const PICK_SECONDS: [f64; 10] =
     [0.0001, 0.0002, 0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1];
 
+const STREAM_SECONDS: [f64; 14] =
+    [0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1.0, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0, 600.0];
+
+const REQUEST_PROCESSING_SECONDS: [f64; 16] = [
+    0.0005, 0.001, 0.002, 0.005, 0.01, 0.015, 0.025, 0.04, 0.06, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0,
+    10.0,
+];
+
 pub(super) fn duration() -> Histogram {
     Histogram::new(DURATION_SECONDS)
 }
@@ -99,6 +107,14 @@ pub(super) fn output_tokens() -> Histogram {
 
 pub(super) fn pick() -> Histogram {
     Histogram::new(PICK_SECONDS)
+}
+
+pub(super) fn stream() -> Histogram {
+    Histogram::new(STREAM_SECONDS)
+}
+
+pub(super) fn request_processing() -> Histogram {
+    Histogram::new(REQUEST_PROCESSING_SECONDS)
 }
 
 pub(super) fn ratio() -> Histogram {

@@ -4,12 +4,14 @@
 //! that dashboards of either generation work.
 
 mod buckets;
+mod build;
 mod labels;
 mod page;
 mod picks;
 mod requests;
 mod streams;
 
+pub use build::register_build;
 pub use labels::{Labels, LegacyLabels, countable};
 pub use page::{Page, serve};
 pub use picks::{Attempts, PickMetrics, PluginTimings};

@@ -50,6 +50,7 @@ const ATTEMPT_SERIES_MAX: i64 = 20_000;
 pub struct PickMetrics {
     duration: Histogram,
     legacy_duration: Histogram,
+    request_processing: Histogram,
     plugins: Family<PluginLabels, Histogram, buckets::New>,
     legacy_plugins: Family<PluginLabels, Histogram, buckets::New>,
     attempts: Family<AttemptLabels, Counter>,
@@ -69,6 +70,7 @@ impl PickMetrics {
         let metrics = Self {
             duration: buckets::pick(),
             legacy_duration: buckets::pick(),
+            request_processing: buckets::request_processing(),
             plugins: Family::new_with_constructor(buckets::pick),
             legacy_plugins: Family::new_with_constructor(buckets::pick),
             attempts: Family::default(),
@@ -93,6 +95,9 @@ impl PickMetrics {
         current(registry, name, help, self.duration.clone());
         let old = format!("inference_extension_{name}");
         legacy(registry, &old, name, help, self.legacy_duration.clone());
+        let help = "Time from a request's first message to its pick, in seconds.";
+        let name = "request_processing_duration_seconds";
+        current(registry, name, help, self.request_processing.clone());
         let help = "Time each plugin took, in seconds.";
         let name = "plugin_duration_seconds";
         current(registry, name, help, self.plugins.clone());
@@ -126,6 +131,11 @@ impl PickMetrics {
         current(registry, name, help, self.hit_bytes.clone());
         let old = format!("inference_extension_{name}");
         legacy(registry, &old, name, help, self.legacy_hit_bytes.clone());
+    }
+
+    /// Notes how long ago the first message came of a request that was just picked for.
+    pub fn processed(&self, duration: Duration) {
+        self.request_processing.observe(duration.as_secs_f64());
     }
 
     /// A pick took `duration`.

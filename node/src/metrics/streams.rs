@@ -1,10 +1,14 @@
 //! What is counted of ext_proc streams and of the bounds on them.
 
+use std::time::Duration;
+
 use prometheus_client::{
     encoding::EncodeLabelSet,
-    metrics::{counter::Counter, family::Family, gauge::Gauge},
+    metrics::{counter::Counter, family::Family, gauge::Gauge, histogram::Histogram},
     registry::Registry,
 };
+
+use super::buckets;
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct CodeLabels {
@@ -60,6 +64,7 @@ pub struct StreamMetrics {
     refused: Counter,
     by_bound: Family<BoundLabels, Counter>,
     open: Gauge,
+    duration: Histogram,
     held_bytes: Gauge,
     connections: Gauge,
     failed_handshakes: Counter,
@@ -76,6 +81,7 @@ impl StreamMetrics {
             refused: end("ResourceExhausted"),
             by_bound: Family::default(),
             open: Gauge::default(),
+            duration: buckets::stream(),
             held_bytes: Gauge::default(),
             connections: Gauge::default(),
             failed_handshakes: Counter::default(),
@@ -88,6 +94,9 @@ impl StreamMetrics {
         registry.register("llm_d_epp_extproc_streams", help, ends);
         let help = "ext_proc streams in flight";
         registry.register("llm_d_epp_extproc_streams_inflight", help, metrics.open.clone());
+        let help = "Time an ext_proc stream stays open, in seconds";
+        let name = "llm_d_epp_extproc_stream_duration_seconds";
+        registry.register(name, help, metrics.duration.clone());
         let help = "Requests refused because a bound was reached, by bound";
         registry.register("convoy_refused", help, metrics.by_bound.clone());
         let help = "Bytes of request and response bodies held";
@@ -103,8 +112,10 @@ impl StreamMetrics {
         self.open.inc();
     }
 
-    pub fn ended(&self, end: StreamEnd) {
+    /// Notes how a stream ended that was open for `duration`.
+    pub fn ended(&self, end: StreamEnd, duration: Duration) {
         self.open.dec();
+        self.duration.observe(duration.as_secs_f64());
         match end {
             StreamEnd::Ok => self.ok.inc(),
             StreamEnd::Cancelled => self.cancelled.inc(),

@@ -63,6 +63,7 @@ pub(super) async fn start(settings: Settings) -> Result<Replica, ReplicaError> {
     let addresses = ports.addresses()?;
 
     let mut registry = Registry::default();
+    metrics::register_build(&mut registry);
     let streams = StreamMetrics::register(&mut registry);
     let picks = PickMetrics::register(&mut registry);
     let requests = RequestMetrics::register(&mut registry);

@@ -12,6 +12,7 @@ use prost::Message as _;
 
 use super::Thread;
 use crate::{
+    clock,
     extproc::{Desk, Exchange, Flow},
     http2::{Cause, Connection, Event, RequestHead, Status, StreamFault, StreamId},
     logging::chain,
@@ -83,7 +84,7 @@ impl Streams {
                 Event::Opened { stream, head } => self.open(stream, &head, turn),
                 Event::Message { stream, message } => self.on_message(stream, message, turn),
                 Event::HalfClosed { stream } => self.on_half_close(stream, turn),
-                Event::Ended { stream, cause } => self.close(stream, end_of(&cause), turn.desk),
+                Event::Ended { stream, cause } => self.close(stream, end_of(&cause), turn),
                 Event::GoAway { code } => tracing::debug!(?code, "the gateway says goodbye"),
             }
         }
@@ -198,7 +199,7 @@ impl Streams {
         turn.desk.outbox.clear();
         if let Err(error) = sent {
             tracing::debug!(%error, "an answer was not sent");
-            self.close(id, StreamEnd::Refused, turn.desk);
+            self.close(id, StreamEnd::Refused, turn);
         } else if flow == Flow::Finished {
             self.finish(id, Status::Ok, "", turn);
         }
@@ -242,19 +243,19 @@ impl Streams {
             StreamEnd::Invalid
         };
         turn.http2.finish(id, status, text);
-        self.close(id, end, turn.desk);
+        self.close(id, end, turn);
     }
 
     fn get(&mut self, id: StreamId) -> Option<&mut Stream> {
         self.open.get_mut(id.slot())?.as_mut().filter(|stream| stream.id == id)
     }
 
-    fn close(&mut self, id: StreamId, end: StreamEnd, desk: &Desk) {
+    fn close(&mut self, id: StreamId, end: StreamEnd, turn: &Turn<'_>) {
         let Some(place) = self.open.get_mut(id.slot()) else { return };
         if let Some(stream) = place.take_if(|stream| stream.id == id)
             && let Serves::Exchange(exchange) = stream.serves
         {
-            exchange.close(end, desk);
+            exchange.close(end, turn.desk, turn.now);
         }
         // Streams at the front whose requests were answered need no deadline.
         while let Some(&(_, first)) = self.deadlines.front()
@@ -284,7 +285,7 @@ impl Drop for Streams {
         let Ok(desk) = thread.desk.try_borrow() else { return };
         for stream in std::mem::take(&mut self.open).into_iter().flatten() {
             if let Serves::Exchange(exchange) = stream.serves {
-                exchange.close(StreamEnd::Cancelled, &desk);
+                exchange.close(StreamEnd::Cancelled, &desk, clock::now());
             }
         }
     }

@@ -154,7 +154,7 @@ fn exchange(desk: &mut Desk, path: &str, asked: &str, answered: &str) -> String 
             }
         }
     }
-    exchange.close(end, desk);
+    exchange.close(end, desk, now);
     said
 }
 
@@ -221,7 +221,7 @@ fn nonsense(desk: &mut Desk) {
             tracing::debug!(%fault, ?fault, "stream closed");
         }
         desk.outbox.clear();
-        exchange.close(StreamEnd::Invalid, desk);
+        exchange.close(StreamEnd::Invalid, desk, clock::now());
     }
 }
 
