@@ -10,6 +10,7 @@ mod engine;
 mod error;
 mod figures;
 mod home;
+mod job;
 mod reader;
 mod record;
 mod recovery;
@@ -31,8 +32,9 @@ use tokio::sync::{Semaphore, mpsc, oneshot};
 use self::engine::Engine;
 use self::figures::Counters;
 use self::home::Home;
+use self::job::{Done, Job};
 use self::tail::Tail;
-use self::writer::{Done, Job, Writer};
+use self::writer::Writer;
 use crate::types::{LogId, Vote};
 
 pub use self::error::{Damage, OpenError, OpenRemedy, ReadError, WriteError, WriteRemedy};

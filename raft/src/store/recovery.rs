@@ -2,8 +2,9 @@
 //! cannot be trusted is set aside.
 
 use std::collections::{BTreeMap, VecDeque};
-use std::fs::{self, File};
+use std::fs::{self, File, Permissions};
 use std::io::{self, ErrorKind};
+use std::os::unix::fs::PermissionsExt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 
@@ -21,7 +22,7 @@ use crate::types::Entry;
 
 /// A log that keeps an opening from coming through this often is set aside: sled may have ended
 /// the process over it, or hang.
-const OPENINGS_MAX: u8 = 5;
+const OPENINGS_MAX: u8 = 8;
 
 /// A log that was opened and found whole.
 #[derive(Debug)]
@@ -105,8 +106,8 @@ fn make(home: &Home) -> Result<(), OpenError> {
         home::private().create(&path)?;
         let sled = path.join("sled");
         Engine::open(&sled).and_then(|engine| engine.flush()).map_err(io::Error::from)?;
-        let (side, _) = Side::open(&path)?;
-        side.sync()?;
+        Engine::file(&sled)?.set_permissions(Permissions::from_mode(0o600))?;
+        Side::open(&path)?;
         home::sync_tree(&path)?;
         fs::rename(&path, home.log())?;
         home::sync_directory(home.path())?;

@@ -11,7 +11,7 @@
 use std::collections::BTreeMap;
 use std::fs::{File, OpenOptions};
 use std::io;
-use std::os::unix::fs::FileExt;
+use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use xxhash_rust::xxh3::{xxh3_64, xxh3_64_with_seed};
@@ -51,7 +51,8 @@ impl Side {
     /// Opens the files in `directory`, making them if they are missing, and reads what they hold.
     pub(super) fn open(directory: &Path) -> io::Result<(Self, Records)> {
         let open = |path: PathBuf| {
-            OpenOptions::new().read(true).write(true).create(true).truncate(false).open(path)
+            let mut options = OpenOptions::new();
+            options.read(true).write(true).create(true).truncate(false).mode(0o600).open(path)
         };
         let [first, second] = paths(directory);
         let files = [open(first)?, open(second)?];
@@ -80,10 +81,6 @@ impl Side {
         file.sync_data()?;
         self.offset += self.buffer.len() as u64;
         Ok(())
-    }
-
-    pub(super) fn sync(&self) -> io::Result<()> {
-        self.files.iter().try_for_each(File::sync_all)
     }
 }
 

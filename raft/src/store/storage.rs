@@ -7,10 +7,10 @@ use openraft::storage::{IOFlushed, LogState, RaftLogStorage};
 use openraft::{EntryPayload, OptionalSend};
 
 use super::error::WriteError;
+use super::job::Job;
 use super::reader::LogReader;
 use super::record::ENTRY_BYTES_MAX;
 use super::tail::bytes_of;
-use super::writer::Job;
 use super::{LogStore, WAITING_BYTES_MAX, lock};
 use crate::types::{Entry, LogId, Types, Vote};
 

@@ -7,7 +7,6 @@
 
 use std::collections::BTreeMap;
 use std::fs::File;
-use std::io;
 use std::mem;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
@@ -16,22 +15,21 @@ use std::sync::atomic::Ordering;
 use std::time::Instant;
 
 use bytes::Bytes;
-use openraft::storage::IOFlushed;
 use tokio::sync::mpsc::Receiver;
 use tokio::sync::mpsc::error::TryRecvError;
-use tokio::sync::{OwnedSemaphorePermit, oneshot};
 
 use super::changes::{Changes, Tree};
 use super::engine::Engine;
 use super::error::{WriteError, panic_text};
 use super::figures::Counters;
 use super::home::Home;
+use super::job::{Done, Job, Waiting};
 use super::record;
 use super::recovery::Recovered;
 use super::side::{self, Side};
 use super::state::{Position, State, note_digest};
 use super::{Shared, lock};
-use crate::types::{Entry, LogId, Types, Vote};
+use crate::types::{Entry, LogId};
 
 /// A commit takes no further requests once it has this many bytes.
 const COMMIT_BYTES_MAX: usize = 4 * 1024 * 1024;
@@ -39,47 +37,6 @@ const COMMIT_BYTES_MAX: usize = 4 * 1024 * 1024;
 /// Records that one step removes. sled stalls for a second over tens of thousands at once, and a
 /// leader that stalls that long is none any more.
 const SWEEP_RECORDS_MAX: usize = 256;
-
-/// What the thread is asked for.
-pub(super) enum Job {
-    Append {
-        entries: Vec<Entry>,
-        flushed: IOFlushed<Types>,
-        room: OwnedSemaphorePermit,
-    },
-    Vote {
-        vote: Vote,
-        done: Done,
-    },
-    /// Forget all entries after this one.
-    Truncate {
-        after: Option<LogId>,
-        done: Done,
-    },
-    /// Forget all entries up to this one.
-    Purge {
-        upto: LogId,
-        done: Done,
-    },
-    /// Keep a value under a name, or forget it.
-    Note {
-        name: String,
-        value: Option<Bytes>,
-        done: Done,
-    },
-    /// Write what waits, and end.
-    Close {
-        done: Done,
-    },
-}
-
-pub(super) type Done = oneshot::Sender<io::Result<()>>;
-
-/// Who waits for a commit.
-enum Waiting {
-    Append { flushed: IOFlushed<Types>, _room: OwnedSemaphorePermit },
-    Other(Done),
-}
 
 /// The thread's state.
 pub(super) struct Writer {
@@ -399,29 +356,6 @@ impl Writer {
             }
         }
         None
-    }
-}
-
-impl Waiting {
-    /// Who waits for `job`, or who asks to close.
-    fn of(job: Job) -> Result<Self, Done> {
-        match job {
-            Job::Append { flushed, room, .. } => Ok(Self::Append { flushed, _room: room }),
-            Job::Vote { done, .. }
-            | Job::Truncate { done, .. }
-            | Job::Purge { done, .. }
-            | Job::Note { done, .. } => Ok(Self::Other(done)),
-            Job::Close { done } => Err(done),
-        }
-    }
-
-    fn answer(self, outcome: Result<(), Arc<WriteError>>) {
-        let outcome = outcome.map_err(io::Error::other);
-        match self {
-            Self::Append { flushed, .. } => flushed.io_completed(outcome),
-            // Whoever asked may have gone; the write stands.
-            Self::Other(done) => drop(done.send(outcome)),
-        }
     }
 }
 

@@ -1,5 +1,11 @@
 //! The log on disk.
 
+mod child;
 mod conformance;
+mod crash;
+mod damage;
+mod disk;
+mod model;
 mod operation;
+mod power;
 mod tools;

@@ -1,6 +1,7 @@
 //! What the store does while nothing goes wrong, and what it refuses.
 
 use std::fs;
+use std::os::unix::fs::PermissionsExt;
 
 use bytes::Bytes;
 use convoy_raft::store::{LogStore, OpenError, Place, Settings};
@@ -166,15 +167,16 @@ fn a_closed_store_says_so() {
     });
 }
 
-#[cfg(unix)]
 #[test]
 fn nobody_else_may_read_the_log() {
-    use std::os::unix::fs::PermissionsExt;
     let parent = tempfile::tempdir().unwrap();
     runtime().block_on(async {
         let store = open(&parent.path().join("data")).await;
-        let mode = parent.path().join("data/log").metadata().unwrap().permissions().mode();
-        assert_eq!(mode & 0o077, 0, "{mode:o}");
+        for file in ["log", "log/sled/db", "log/side-0"] {
+            let path = parent.path().join("data").join(file);
+            let mode = path.metadata().unwrap().permissions().mode();
+            assert_eq!(mode & 0o077, 0, "{file} has mode {mode:o}");
+        }
         store.close().await;
     });
 }

@@ -69,3 +69,29 @@ pub(super) async fn read(
 ) -> Vec<Entry> {
     store.get_log_reader().await.try_get_log_entries(range).await.unwrap()
 }
+
+/// A number from the environment.
+pub(super) fn number(name: &str, default: u64) -> u64 {
+    std::env::var(name).map_or(default, |text| text.parse().unwrap())
+}
+
+pub(super) fn random_seed() -> u64 {
+    fastrand::u64(..1 << 32)
+}
+
+/// What to run to see a failure of `seed` again.
+pub(super) fn replay(module: &str, seed: u64) -> String {
+    format!(
+        "replay with: CONVOY_STORE_SEED={seed} cargo test -p convoy-raft --test suite \
+         store::{module}"
+    )
+}
+
+/// Waits until `condition` holds.
+pub(super) fn eventually(mut condition: impl FnMut() -> bool) {
+    let begun = clock();
+    while !condition() {
+        assert!(clock() - begun < std::time::Duration::from_mins(2), "it does not come about");
+        std::thread::yield_now();
+    }
+}
