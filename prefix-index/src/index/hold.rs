@@ -136,7 +136,7 @@ impl Index {
         let mut deepest = base;
         for (first, names) in (0..).step_by(BATCH).zip(held.hashes.chunks(BATCH)) {
             let names: [_; BATCH] = std::array::from_fn(|at| names.get(at).copied());
-            let positions = self.store.find_many(names);
+            let positions = self.store.find_batch(names);
             for (at, (name, stored)) in (first..).zip(names.into_iter().zip(positions)) {
                 let fits = match (name, stored) {
                     (None, _) => break,

@@ -157,11 +157,11 @@ impl Store {
         self.arenas.view.find(hash)
     }
 
-    pub(super) fn find_many<const NAMES: usize>(
+    pub(super) fn find_batch<const NAMES: usize>(
         &self,
         names: [Option<BlockHash>; NAMES],
     ) -> [Option<Position>; NAMES] {
-        self.arenas.view.find_many(names)
+        self.arenas.view.find_batch(names)
     }
 
     /// Has the table's line for this name on its way to the core.

@@ -125,6 +125,12 @@ fn mask(slots: &[u32; LINE_SLOTS], is_so: impl Fn(u32) -> bool) -> u32 {
 }
 
 impl Line {
+    /// Has the line on its way to the core.
+    #[inline]
+    fn warm(&self) -> u32 {
+        self.0.first().map_or(0, |slot| slot.load(Ordering::Relaxed))
+    }
+
     #[inline]
     fn load(&self) -> [u32; LINE_SLOTS] {
         let mut slots = [0; LINE_SLOTS];
@@ -172,9 +178,47 @@ impl View {
             *candidate = LineMatch::of(slots, *home);
             *blocks = candidate.two.map(|position| self.name_at(position));
         }
-        let mut found = [None; PROBES];
+        self.decide(names, &candidates, &blocks)
+    }
+
+    /// The same for many names. Loops that wait for memory do nothing else: a core looks only some
+    /// hundred steps ahead for the next load.
+    pub(super) fn find_batch<const NAMES: usize>(
+        &self,
+        names: [Option<BlockHash>; NAMES],
+    ) -> [Option<Position>; NAMES] {
+        let mut homes = [Home::default(); NAMES];
+        let mut lines = [None; NAMES];
+        for ((name, home), line) in names.iter().zip(&mut homes).zip(&mut lines) {
+            let Some(name) = name else { continue };
+            *home = Home::of(*name);
+            *line = self.line_of(*home);
+        }
+        let loaded = lines.iter().flatten().fold(0, |loaded, line| loaded | line.warm());
+        std::hint::black_box(loaded);
+        let mut candidates = [LineMatch::default(); NAMES];
+        for ((line, home), candidate) in lines.iter().zip(&homes).zip(&mut candidates) {
+            let Some(line) = line else { continue };
+            *candidate = LineMatch::of(&line.load(), *home);
+        }
+        let mut blocks = [[0; 2]; NAMES];
+        for (candidate, blocks) in candidates.iter().zip(&mut blocks) {
+            *blocks = candidate.two.map(|position| self.name_at(position));
+        }
+        self.decide(names, &candidates, &blocks)
+    }
+
+    /// Where each name is, by what its line and the blocks that it names said.
+    #[inline]
+    fn decide<const NAMES: usize>(
+        &self,
+        names: [Option<BlockHash>; NAMES],
+        candidates: &[LineMatch; NAMES],
+        blocks: &[[u64; 2]; NAMES],
+    ) -> [Option<Position>; NAMES] {
+        let mut found = [None; NAMES];
         for (((name, candidate), blocks), found) in
-            names.iter().zip(&candidates).zip(&blocks).zip(&mut found)
+            names.iter().zip(candidates).zip(blocks).zip(&mut found)
         {
             let Some(name) = name else { continue };
             let [first, second] = candidate.two;
@@ -205,8 +249,7 @@ impl View {
     /// Has a name's line on its way to the core when it is needed soon.
     #[inline]
     pub(super) fn warm(&self, name: BlockHash) {
-        let slot = self.line_of(Home::of(name)).and_then(|line| line.0.first());
-        std::hint::black_box(slot.map_or(0, |slot| slot.load(Ordering::Relaxed)));
+        std::hint::black_box(self.line_of(Home::of(name)).map_or(0, Line::warm));
     }
 
     #[inline]

@@ -172,7 +172,7 @@ impl Build {
             let run = store.new_run(parent);
             for batch in part.chunks(BATCH) {
                 let found: [_; BATCH] =
-                    store.find_many(std::array::from_fn(|at| batch.get(at).copied()));
+                    store.find_batch(std::array::from_fn(|at| batch.get(at).copied()));
                 if found.iter().any(Option::is_some) {
                     return Err(reader.fault("a block comes twice"));
                 }
