@@ -252,9 +252,14 @@ impl<'query> Search<'query> {
             return Ok(None);
         }
         // Known up to here, and unknown from there on; depths, so that zero is "nothing".
-        let (mut known, mut unknown) = ((0, None), blocks + 1);
+        let first = self.chain.first().and_then(|&name| self.view.find(name));
+        // Most chains of which nothing is known differ in the first block already.
+        let (mut known, mut unknown) = match first {
+            Some(_) => ((1, first), blocks + 1),
+            None => ((0, None), 1),
+        };
         let mut round = first_round(blocks);
-        loop {
+        while known.0 + 1 < unknown {
             let found = self.probe(round);
             for (depth, position) in round.into_iter().zip(found) {
                 match position {
@@ -265,9 +270,6 @@ impl<'query> Search<'query> {
             }
             // Blocks came or went between two probes.
             unknown = unknown.max(known.0 + 1);
-            if known.0 + 1 == unknown {
-                break;
-            }
             round = next_round(known.0, unknown);
         }
         if unknown <= blocks {
@@ -293,10 +295,9 @@ impl Seen<'_> {
     }
 }
 
-/// The first block, since most chains that are not known at all end there; the last, since a
-/// repeated prompt is known whole; and six between.
+/// The last block, since a repeated prompt is known whole, and seven before it, evenly.
 fn first_round(blocks: usize) -> [usize; PROBES] {
-    std::array::from_fn(|at| (1 + (blocks - 1) * at / (PROBES - 1)).min(blocks))
+    std::array::from_fn(|at| (blocks * (at + 1) / PROBES).max(1))
 }
 
 /// Depths that part what lies between a known and an unknown depth evenly.
