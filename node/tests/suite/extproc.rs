@@ -20,6 +20,7 @@ mod subsets;
 
 mod bounds;
 mod copies;
+mod index;
 mod memory;
 
 mod metrics_reference;

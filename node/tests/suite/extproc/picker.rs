@@ -17,6 +17,9 @@ pub(super) const SOON: Duration = Duration::from_secs(20);
 /// The only endpoint of most tests. Nobody listens there: a pick needs no answer from it.
 pub(super) const ENDPOINT: &str = "192.168.1.2:8000";
 
+/// The list of endpoints, which pickers watch.
+const ENDPOINTS_FILE: &str = "endpoints.yaml";
+
 /// How a picker is set up.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Setup<'a> {
@@ -53,7 +56,7 @@ impl Default for Setup<'_> {
 /// A running picker. It is killed when dropped, and when this process dies.
 pub(super) struct Picker {
     epp: Epp,
-    _files: Scratch,
+    files: Scratch,
 }
 
 impl Picker {
@@ -62,7 +65,7 @@ impl Picker {
         let command = command(setup, files.path());
         let epp = Epp::start_as("epp", command, files.path()).await;
         let epp = epp.unwrap_or_else(|error| unreachable!("{error}"));
-        Self { epp, _files: files }
+        Self { epp, files }
     }
 
     /// A picker of one endpoint, started with `flags`.
@@ -77,6 +80,17 @@ impl Picker {
     /// A new connection to it.
     pub(super) async fn gateway(&self) -> Gateway {
         Gateway::to(self.epp.ports().extproc).await
+    }
+
+    /// Makes `endpoint`, in this incarnation, the only one.
+    pub(super) fn list(&self, endpoint: &str, incarnation: &str) {
+        let setup = Setup { endpoints: &[endpoint], metrics_host: endpoint, ..Setup::default() };
+        let mut list = list(setup);
+        list["endpoints"][0]["incarnation"] = incarnation.into();
+        let path = self.files.path().join(ENDPOINTS_FILE);
+        let part = path.with_extension("part");
+        fs::write(&part, list.to_string()).unwrap();
+        fs::rename(part, path).unwrap();
     }
 
     pub(super) async fn metrics_page(&self) -> String {
@@ -102,7 +116,7 @@ impl Picker {
 
 /// The command that starts a picker; its files are in `directory`.
 pub(super) fn command(setup: Setup<'_>, directory: &Path) -> Command {
-    let endpoints = directory.join("endpoints.yaml");
+    let endpoints = directory.join(ENDPOINTS_FILE);
     fs::write(&endpoints, list(setup).to_string()).unwrap();
     let configuration = directory.join("endpoint-picker-config.yaml");
     fs::write(&configuration, configured(setup, &endpoints).to_string()).unwrap();
@@ -132,7 +146,8 @@ fn list(setup: Setup<'_>) -> Value {
 }
 
 fn configured(setup: Setup<'_>, endpoints: &Path) -> Value {
-    let discovery = json!({ "type": "file-discovery", "parameters": { "path": endpoints } });
+    let discovery =
+        json!({ "type": "file-discovery", "parameters": { "path": endpoints, "watchFile": true } });
     let parameters = |kind: &str| -> Option<Value> {
         let (_, written) = setup.parameters.iter().find(|(of, _)| *of == kind)?;
         Some(serde_json::from_str(written).unwrap())
