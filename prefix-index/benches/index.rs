@@ -3,7 +3,6 @@
 //! `cargo bench -p convoy-prefix-index --bench index`
 
 #[path = "../workload/mod.rs"]
-#[expect(dead_code, reason = "figures.rs uses the rest")]
 mod workload;
 
 use std::{hint::black_box, time::Duration};
@@ -90,12 +89,16 @@ fn index(criterion: &mut Criterion, name: &str, kind: Kind) {
             request.1
         })
         .collect();
+    let cold: Vec<_> = (0..1024).map(|_| workload.cold(8192)).collect();
     let mut depths = vec![0; ENDPOINTS];
-    let mut next = chains.iter().cycle();
-    criterion.benchmark_group("depths").bench_function(name, |bencher| {
-        bencher
-            .iter(|| next.next().map(|chain| filled.reader.depths(black_box(chain), &mut depths)));
-    });
+    for (group, chains) in [("depths", &chains), ("depths of cold chains", &cold)] {
+        let mut next = chains.iter().cycle();
+        criterion.benchmark_group(group).bench_function(name, |bencher| {
+            bencher.iter(|| {
+                next.next().map(|chain| filled.reader.depths(black_box(chain), &mut depths))
+            });
+        });
+    }
     let filled = std::cell::RefCell::new(filled);
     criterion.benchmark_group("apply").bench_function(name, |bencher| {
         bencher.iter_batched(

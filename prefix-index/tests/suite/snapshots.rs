@@ -4,6 +4,8 @@ use convoy_prefix_index::{
     Command, Digest, Held, Index, Origin, Outcome, Restore, RestoreError, Sequence, Stamp,
 };
 
+use xxhash_rust::xxh3::xxh3_64;
+
 use crate::{
     history::{History, Names, Shape},
     model::Model,
@@ -11,6 +13,9 @@ use crate::{
     replay::for_seeds,
     workload,
 };
+
+/// A snapshot's length, the hash of its bytes, and the digest of its index.
+const GOLDEN: (usize, u64, u64) = (609, 0x802f_f4cd_02f6_9ab2, 0x1be9_34c6_a794_f708);
 
 const SMALL: Shape = Shape {
     names: Names::Spread,
@@ -32,6 +37,14 @@ fn restore(bytes: &[u8]) -> Result<Index, RestoreError> {
     let mut restore = Restore::new();
     restore.push(bytes)?;
     restore.finish()
+}
+
+/// Has the endpoint number 1 hold a chain of its own.
+fn hold(index: &mut Index, number: u64, blocks: usize) {
+    let hashes = workload::go_on(&[], number, blocks);
+    let (endpoint, stamp, sequence) = (workload::endpoint(1), Stamp(number), Sequence(number));
+    let origin = Origin { replica: 1, start: 1 };
+    index.apply(&Command::Held(Held { endpoint, base: None, hashes, stamp, origin, sequence }));
 }
 
 fn without_slot(outcome: Outcome) -> Option<Outcome> {
@@ -91,6 +104,43 @@ fn the_bytes_are_those_that_the_format_says() {
     });
 }
 
+/// Replicas of two releases compare digests and send each other snapshots.
+#[test]
+fn format_one_and_its_digest_are_these_for_ever() {
+    let (_, _, index) = after(SMALL, 11, 390);
+    let taken = bytes(&index);
+    let found = (taken.len(), xxh3_64(&taken), index.digest().0);
+    assert_eq!(found, GOLDEN, "{found:#x?}");
+    assert_eq!(restore(&taken).unwrap().digest(), index.digest());
+}
+
+#[test]
+fn damage_is_located() {
+    let mut index = Index::new(workload::parameters(1 << 20));
+    let endpoint = workload::endpoint(1);
+    index.apply(&Command::Joined { endpoint, replaces: None, capacity_blocks: 1 << 20 });
+    for number in 1..=4 {
+        hold(&mut index, number, 60_000);
+    }
+    let mut chunks: Vec<_> = index.snapshot().chunks().collect();
+    let (start, middle) = (chunks[0].len() + chunks[1].len(), chunks[2].len() / 2);
+    chunks[2][middle] ^= 1;
+    let whole: Vec<u8> = chunks.concat();
+    assert_eq!(restore(&whole).map(|_| ()), Err(RestoreError::Checksum { chunk: 2 }));
+    let cut = restore(&whole[..start - 1]).map(|_| ());
+    assert_eq!(cut, Err(RestoreError::Truncated { chunk: 1 }));
+    // A name of a block that comes twice, under a right checksum: the byte of its record is named.
+    let mut payload = chunks[0][16..].to_vec();
+    // Five bytes follow the last name: one leaf, and no stretch after it.
+    let last = payload.len() - 13;
+    payload.copy_within(last - 8..last, last);
+    let found = restore(&model_snapshot::frame(0, &payload)).map(|_| ()).unwrap_err();
+    let RestoreError::Content { chunk: 0, at, what: "a block comes twice" } = found else {
+        panic!("{found}");
+    };
+    assert!(0 < at && at <= payload.len());
+}
+
 #[test]
 fn pieces_do_not_matter() {
     let (_, _, index) = after(SMALL, 3, 200);
@@ -131,10 +181,7 @@ fn chunks_out_of_order_are_noticed() {
     let endpoint = workload::endpoint(1);
     index.apply(&Command::Joined { endpoint, replaces: None, capacity_blocks: 1 << 20 });
     for number in 1..=4 {
-        let hashes = workload::go_on(&[], number, 60_000);
-        let (stamp, sequence) = (Stamp(number), Sequence(number));
-        let origin = Origin { replica: 1, start: 1 };
-        index.apply(&Command::Held(Held { endpoint, base: None, hashes, stamp, origin, sequence }));
+        hold(&mut index, number, 60_000);
     }
     let chunks: Vec<_> = index.snapshot().chunks().collect();
     assert!(2 < chunks.len());
