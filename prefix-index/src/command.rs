@@ -62,6 +62,7 @@ pub struct Sequence(pub u64);
 /// What all replicas of an index agree on.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Parameters {
+    /// How text becomes names.
     pub hash: HashParams,
     /// The most (block, endpoint) pairs held, over all endpoints.
     pub memberships_max: u64,
@@ -102,10 +103,13 @@ pub struct Held {
     pub endpoint: Endpoint,
     /// The deepest block that the proposer's index knew of any endpoint; `None` before the first.
     pub base: Option<BlockHash>,
-    /// The blocks after `base`, in order.
+    /// The blocks after `base`, in order. None if the whole chain is known of others.
     pub hashes: Vec<BlockHash>,
+    /// When the chain was used. An older stamp never takes the place of a younger one.
     pub stamp: Stamp,
+    /// Who says so.
     pub origin: Origin,
+    /// Its number there. Not above the origin's highest, the command is refused.
     pub sequence: Sequence,
 }
 
@@ -116,8 +120,11 @@ pub struct Touched {
     /// The last block of the chain. The endpoint may hold less of it: then the last it holds is
     /// stamped.
     pub block: BlockHash,
+    /// When the chain was used. An older stamp never takes the place of a younger one.
     pub stamp: Stamp,
+    /// Who says so.
     pub origin: Origin,
+    /// Its number there. Not above the origin's highest, the command is refused.
     pub sequence: Sequence,
 }
 
@@ -125,11 +132,14 @@ pub struct Touched {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Outcome {
     /// The endpoint is counted at `slot` from now on.
-    Joined {
-        slot: EndpointSlot,
-    },
+    Joined { slot: EndpointSlot },
+    /// The endpoint has no depth any more. Its slot is given out again after [`Index::release`].
+    ///
+    /// [`Index::release`]: crate::Index::release
     Left,
+    /// If it holds more than its new capacity, this command and the next ones evict the rest.
     CapacityChanged,
+    /// The chain is held, or as much of it as fits.
     Held {
         /// Blocks of the chain that the endpoint holds now.
         depth_blocks: u32,
@@ -138,43 +148,62 @@ pub enum Outcome {
         /// True when the chain was cut to the capacity.
         cut: bool,
     },
+    /// The chain is stamped.
     Touched {
         /// Blocks of the chain that the endpoint holds.
         depth_blocks: u32,
     },
+    /// The origin is not known, and its sequences may begin anew.
     OriginRetired,
+    /// The parameters are in force.
     ParametersChanged {
         /// True when the index was emptied. Every endpoint has a new slot then.
         emptied: bool,
     },
+    /// Nothing is held or known that was not before.
     Refused(Refusal),
 }
 
-/// Why a command changed nothing (but for the origin's sequence, which is noted).
+/// Why a command added and stamped nothing. The origin's sequence is noted all the same, unless
+/// that is what was wrong.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Refusal {
+    /// Wait until it has joined; or it has left.
     #[error("no endpoint has this address")]
     UnknownEndpoint,
+    /// The command is of another life of the endpoint, or compares with another.
     #[error("the endpoint at this address is of incarnation {}", current.0)]
     OtherIncarnation { current: Incarnation },
+    /// This life of the endpoint is in the pool.
     #[error("the endpoint joined before")]
     AlreadyJoined,
+    /// There is room when another has left.
     #[error("more than {ENDPOINTS_MAX} endpoints")]
     TooManyEndpoints,
+    /// There is room when another is retired.
     #[error("more than {ORIGINS_MAX} origins")]
     TooManyOrigins,
+    /// The command was applied before, or one that its origin made later was.
     #[error("the origin's sequence {} was applied before", highest.0)]
     RepeatedSequence { highest: Sequence },
+    /// The block to go on from is not known, or was evicted to make room for this very command.
+    /// Offer the whole chain, once.
     #[error("no endpoint holds the base")]
     MissingBase,
+    /// Others hold the chain that was to be stamped. Say that it is held.
     #[error("the endpoint holds no block of the chain")]
     NotHeld,
+    /// Neither a base nor blocks after it.
     #[error("the chain has no block")]
     EmptyChain,
+    /// More than [`crate::CHAIN_BLOCKS_MAX`], those before the base included.
     #[error("the chain has more blocks than a chain may have")]
     ChainTooLong,
+    /// No hashing gives such names: the command is of other hash parameters, or a lie. `at` counts
+    /// from zero.
     #[error("block {at} after the base is known elsewhere, or comes twice")]
     Inconsistent { at: u32 },
+    /// Offer it again: each command, refused or not, evicts up to [`CATCH_UP_BLOCKS_MAX`].
     #[error("a bound was lowered, and eviction has not caught up yet")]
     Shrinking,
 }

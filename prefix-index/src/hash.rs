@@ -37,6 +37,7 @@ impl BlockHash {
         }
     }
 
+    /// The name as a number, for wires and files.
     pub const fn get(self) -> u64 {
         self.0.get()
     }
@@ -61,6 +62,7 @@ impl HashVersion {
         }
     }
 
+    /// The version of this number; `None` if this library is older than it.
     pub const fn from_number(number: u16) -> Option<Self> {
         match number {
             1 => Some(Self::V1),
@@ -84,11 +86,13 @@ pub struct HashParams {
 /// Why hash parameters were refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum HashParamsError {
+    /// The size of a block in bytes is out of range.
     #[error("a block of {block_bytes} bytes is outside {BLOCK_BYTES_MIN} to {BLOCK_BYTES_MAX}")]
     BlockBytes { block_bytes: u32 },
 }
 
 impl HashParams {
+    /// Parameters with this key. Refuses a block of less than 16 bytes or more than 1 MiB.
     pub fn new(
         key: [u8; 16],
         block_bytes: u32,
@@ -105,10 +109,12 @@ impl HashParams {
         self.key
     }
 
+    /// Bytes of text in a block.
     pub fn block_bytes(&self) -> u32 {
         self.block_bytes
     }
 
+    /// By which function.
     pub fn version(&self) -> HashVersion {
         self.version
     }
@@ -190,6 +196,8 @@ pub struct ChainBuilder<'params> {
 }
 
 impl<'params> ChainBuilder<'params> {
+    /// Begins a chain of text for `model`, of a request with the cache salt `salt` if it has one:
+    /// both are part of every name.
     pub fn new(params: &'params HashParams, model: &str, salt: Option<&str>) -> Self {
         Self::reusing(params, model, salt, Vec::new())
     }

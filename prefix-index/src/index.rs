@@ -45,6 +45,7 @@ use crate::{
 /// How much an index holds.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Statistics {
+    /// Endpoints in the pool.
     pub endpoints: u64,
     /// (block, endpoint) pairs held.
     pub memberships: u64,
@@ -119,6 +120,7 @@ impl SlotState {
 }
 
 impl Index {
+    /// An index without endpoints. It takes memory as it grows, not before.
     pub fn new(parameters: Parameters) -> Self {
         Self {
             parameters,
@@ -158,6 +160,7 @@ impl Index {
         IndexReader::new(Arc::clone(self.store.shared()))
     }
 
+    /// What it was made with, or the last [`Command::ParametersChanged`] said.
     pub fn parameters(&self) -> &Parameters {
         &self.parameters
     }

@@ -32,3 +32,7 @@ pub use index::{
     Digest, Index, IndexReader, Restore, RestoreError, Snapshot, SnapshotChunks, Statistics,
 };
 pub use overlay::{Overlay, OverlayLimits, SightingKey};
+
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

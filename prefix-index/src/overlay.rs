@@ -82,6 +82,7 @@ const SIGHTING_BYTES: usize = 192;
 const BLOCK_BYTES: usize = 64;
 
 impl Overlay {
+    /// An overlay without sightings.
     pub fn new(limits: OverlayLimits) -> Self {
         Self {
             limits,
@@ -196,6 +197,7 @@ impl Overlay {
         self.sightings.len()
     }
 
+    /// True when no sighting is held.
     pub fn is_empty(&self) -> bool {
         self.sightings.is_empty()
     }

@@ -14,18 +14,26 @@ use crate::Digest;
 /// Why bytes are no snapshot, and where.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum RestoreError {
+    /// A chunk begins by saying how long it is; nothing of it is read.
     #[error("chunk {chunk}: its length of {bytes} bytes is more than a chunk has")]
     Length { chunk: u32, bytes: u32 },
+    /// Bytes of the chunk were changed.
     #[error("chunk {chunk}: the checksum does not match")]
     Checksum { chunk: u32 },
+    /// A chunk is missing, or comes again.
     #[error("chunk {chunk}: it says that it is number {found}")]
     Order { chunk: u32, found: u32 },
+    /// Another version of this library wrote it.
     #[error("format {found} is not one that this version reads ({FORMAT})")]
     Format { found: u16 },
+    /// The chunk is as it was written, and what it says is wrong. Reading stopped at byte `at` of
+    /// what follows its frame.
     #[error("chunk {chunk}, byte {at}: {what}")]
     Content { chunk: u32, at: usize, what: &'static str },
+    /// Bytes are missing at the end.
     #[error("chunk {chunk}: the snapshot ends within it or before it")]
     Truncated { chunk: u32 },
+    /// Each part is legal, and the whole is another index than was written.
     #[error("the content has digest {:016x}, not {:016x} as the snapshot says", found.0, said.0)]
     Digest { found: Digest, said: Digest },
 }
