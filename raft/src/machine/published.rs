@@ -7,7 +7,7 @@ use std::{
 };
 
 use arc_swap::{ArcSwap, Guard};
-use convoy_prefix_index::{EndpointSlot, Incarnation, IndexReader, Origin, Stamp};
+use convoy_prefix_index::{EndpointSlot, Incarnation, IndexReader, Origin, Parameters, Stamp};
 use tokio::sync::watch;
 
 use super::{Applied, Facts, ItemOutcome, LogPosition, Machine, Place, Stopped, audit::Checkpoint};
@@ -23,6 +23,9 @@ pub struct Published {
     /// Logical time.
     pub time: Stamp,
     pub facts: Arc<Facts>,
+    /// How prompts are named, and how much is held. Those of a machine that is not formed name
+    /// nothing: see [`Facts::cluster`].
+    pub parameters: Arc<Parameters>,
     /// Whoever uses a slot keeps this until it is done: a slot is given to another endpoint when
     /// no `Places` that names it is left.
     pub places: Arc<Places>,
@@ -45,6 +48,7 @@ impl Published {
             applied: machine.applied(),
             time: machine.time(),
             facts: Arc::new(machine.facts().clone()),
+            parameters: Arc::new(machine.index().parameters().clone()),
             places: Arc::new(places(machine)),
             origins: Arc::new(machine.origins().map(|(origin, _)| origin).collect()),
             checkpoints: Arc::new([]),
@@ -58,6 +62,9 @@ impl Published {
         (next.applied, next.time) = (machine.applied(), machine.time());
         if *self.facts != *machine.facts() {
             next.facts = Arc::new(machine.facts().clone());
+        }
+        if *self.parameters != *machine.index().parameters() {
+            next.parameters = Arc::new(machine.index().parameters().clone());
         }
         if told.outcomes.iter().any(may_move_endpoints) {
             next.places = Arc::new(places(machine));

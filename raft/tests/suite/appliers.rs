@@ -107,13 +107,15 @@ async fn what_is_applied_is_published_before_it_is_told() {
 }
 
 #[tokio::test]
-async fn readers_see_facts_places_and_origins() {
+async fn readers_see_facts_parameters_places_and_origins() {
     let folder = tempfile::tempdir().unwrap();
     let mut desk = Desk::open_on(folder.path(), Threads::Own);
-    assert_eq!(desk.applier.reading().load().applied, None);
+    let unformed = desk.applier.reading().load_full();
+    assert_eq!(unformed.applied, None);
     desk.apply(&[&[form(1), join(0), join(1)], &[hold(1, 0)]]).await;
     let before = desk.applier.reading().load_full();
     assert!(before.facts.cluster.is_some());
+    assert_ne!(before.parameters, unformed.parameters);
     let addresses: Vec<_> = before.places.keys().copied().collect();
     assert_eq!(addresses, [endpoint(0, 0).address(), endpoint(1, 0).address()]);
     assert_eq!(before.origins.len(), 1);
