@@ -5,6 +5,7 @@ mod conformance;
 mod crash;
 mod damage;
 mod disk;
+mod machine;
 mod model;
 mod operation;
 mod power;
