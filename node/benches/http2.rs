@@ -5,6 +5,7 @@ use std::io::IoSlice;
 use std::time::Instant;
 
 use bytes::Bytes;
+use convoy_node::budget::Budget;
 use convoy_node::clock;
 use convoy_node::http2::{Connection, Event, Limits, Status};
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
@@ -62,7 +63,11 @@ struct Pair {
 impl Pair {
     fn new() -> Self {
         let now = clock::now();
-        let mut pair = Self { server: Connection::new(Limits::default()), now, data_bytes: 0 };
+        let mut pair = Self {
+            server: Connection::new(Limits::default(), &Budget::default()),
+            now,
+            data_bytes: 0,
+        };
         let window = [&[0, 4][..], &(1u32 << 30).to_be_bytes()].concat();
         pair.turn(
             [
@@ -88,7 +93,10 @@ impl Pair {
                     sent.expect("the stream is open");
                 }
                 Event::HalfClosed { stream } => self.server.finish(stream, Status::Ok, ""),
-                Event::Opened { .. } | Event::Ended { .. } | Event::GoAway { .. } => {}
+                Event::Opened { .. }
+                | Event::Refused { .. }
+                | Event::Ended { .. }
+                | Event::GoAway { .. } => {}
             }
         }
         while 0 < self.server.output_bytes() {

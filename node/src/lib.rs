@@ -33,6 +33,8 @@ pub mod notation;
 
 pub mod clock;
 
+pub mod budget;
+
 pub mod health;
 
 pub mod logging;

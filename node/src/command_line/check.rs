@@ -5,7 +5,7 @@ use std::{path::PathBuf, time::Duration};
 use tracing::Level;
 
 use super::{
-    BodyBounds, CommandLineError, Environment, Pool, Scraping, Serving, Settings, Tls,
+    CommandLineError, Environment, Pool, Scraping, Serving, Settings, Tls,
     arguments::Given,
     written::{TlsMinVersion, Verbosity, Written},
 };
@@ -15,7 +15,10 @@ use crate::{
     notation::duration_to_text,
     plugins::MetricSpec,
     replica::StopSettings,
-    server::tls::{CertificateSource, OldestVersion},
+    server::{
+        bounds,
+        tls::{CertificateSource, OldestVersion},
+    },
 };
 
 /// The least time between two askings, as in the picker that Convoy replaces.
@@ -31,7 +34,7 @@ pub(super) fn check(
     environment: &Environment,
 ) -> Result<Settings, CommandLineError> {
     let mut notices = Vec::new();
-    let bounds = body_bounds(&written)?;
+    let bounds = bounds(&written)?;
     let configuration = configuration(&written)?;
     let scraping = scraping(&written, given, &mut notices)?;
     let serving = serving(&written, given, &mut notices)?;
@@ -84,8 +87,9 @@ fn configuration(written: &Written) -> Result<Source, CommandLineError> {
     }
 }
 
-fn body_bounds(written: &Written) -> Result<BodyBounds, CommandLineError> {
+fn bounds(written: &Written) -> Result<bounds::Limits, CommandLineError> {
     let &Written { body_bytes_max, bodies_bytes_max, streams_max, .. } = written;
+    let &Written { connections_max, transit_bytes_max, .. } = written;
     let positive = |name, value: u64| match value {
         0 => Err(refused(name, "0", "more than 0")),
         _ => Ok(()),
@@ -93,6 +97,8 @@ fn body_bounds(written: &Written) -> Result<BodyBounds, CommandLineError> {
     positive("body-bytes-max", body_bytes_max)?;
     positive("bodies-bytes-max", bodies_bytes_max)?;
     positive("streams-max", u64::from(streams_max))?;
+    positive("connections-max", u64::from(connections_max))?;
+    positive("transit-bytes-max", transit_bytes_max)?;
     if bodies_bytes_max < body_bytes_max {
         return Err(CommandLineError::Contradiction {
             first: "body-bytes-max",
@@ -103,7 +109,13 @@ fn body_bounds(written: &Written) -> Result<BodyBounds, CommandLineError> {
             ),
         });
     }
-    Ok(BodyBounds { body_bytes_max, bodies_bytes_max, streams_max })
+    Ok(bounds::Limits {
+        connections_max,
+        transit_bytes_max,
+        streams_max,
+        body_bytes_max,
+        bodies_bytes_max,
+    })
 }
 
 fn scraping(

@@ -16,9 +16,7 @@ use std::ffi::OsString;
 
 pub use error::CommandLineError;
 pub use help::{flags_table, help};
-pub use settings::{
-    BodyBounds, Pool, PoolGroup, ResponseObservation, Scraping, Serving, Settings, Share, Tls,
-};
+pub use settings::{Pool, PoolGroup, ResponseObservation, Scraping, Serving, Settings, Share, Tls};
 
 /// What the environment adds to the arguments.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

@@ -6,7 +6,10 @@ use crate::{
     config::{Overrides, Source},
     logging::LogSettings,
     replica::StopSettings,
-    server::tls::{CertificateSource, OldestVersion},
+    server::{
+        bounds,
+        tls::{CertificateSource, OldestVersion},
+    },
 };
 
 /// Everything that the command line decides.
@@ -16,7 +19,7 @@ pub struct Settings {
     /// Where the `EndpointPickerConfig` stands.
     pub configuration: Source,
     pub serving: Serving,
-    pub bounds: BodyBounds,
+    pub bounds: bounds::Limits,
     pub scraping: Scraping,
     pub logging: LogSettings,
     pub response_observation: ResponseObservation,
@@ -83,14 +86,6 @@ pub struct Tls {
     pub oldest_version: OldestVersion,
     /// Names as Go writes them; empty: the usual ones.
     pub cipher_suites: Vec<String>,
-}
-
-/// What requests may hold. Holds: `body_bytes_max <= bodies_bytes_max`, and neither is 0.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct BodyBounds {
-    pub body_bytes_max: u64,
-    pub bodies_bytes_max: u64,
-    pub streams_max: u32,
 }
 
 /// How model servers are asked for their load.

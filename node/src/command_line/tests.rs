@@ -1,19 +1,21 @@
 //! What command lines mean, and what is said of those that mean nothing.
 
+mod table;
+
 use std::time::Duration;
 
 use tracing::Level;
 
-use super::{
-    flags::{FLAGS, NOT_YET, Slot},
-    *,
-};
+use super::*;
 use crate::{
     config::{Overrides, Source},
     logging::{Encoder, TimeEncoding},
     plugins::{MetricSpec, Scheme},
     replica::StopSettings,
-    server::tls::{CertificateSource, OldestVersion},
+    server::{
+        bounds,
+        tls::{CertificateSource, OldestVersion},
+    },
 };
 
 fn invoked(arguments: &[&str]) -> Result<Invocation, CommandLineError> {
@@ -218,6 +220,8 @@ fn sizes_and_durations_are_read_in_their_notations() {
         "--body-bytes-max=5MB",
         "--bodies-bytes-max=1Gi",
         "--streams-max=7",
+        "--connections-max=9",
+        "--transit-bytes-max=6Ki",
         "--grpc-max-recv-msg-size=10MiB",
         "--grpc-max-send-msg-size=",
         "--connection-age-max=1m30s",
@@ -225,8 +229,13 @@ fn sizes_and_durations_are_read_in_their_notations() {
         "--drain-timeout=0",
         "--termination-grace-period=2m10s",
     ]);
-    let bounds =
-        BodyBounds { body_bytes_max: 5_000_000, bodies_bytes_max: 1 << 30, streams_max: 7 };
+    let bounds = bounds::Limits {
+        body_bytes_max: 5_000_000,
+        bodies_bytes_max: 1 << 30,
+        streams_max: 7,
+        connections_max: 9,
+        transit_bytes_max: 6 << 10,
+    };
     assert_eq!(settings.bounds, bounds);
     assert_eq!(settings.serving.message_bytes_max, 10 << 20);
     assert_eq!(settings.serving.connection_age_max, Some(Duration::from_secs(90)));
@@ -366,34 +375,4 @@ fn help_is_asked_for_anywhere() {
     for form in [&["--help"] as &[&str], &["-h"], &["--v", "4", "-help", "--nonsense"]] {
         assert_eq!(invoked(form), Ok(Invocation::Help), "{form:?}");
     }
-}
-
-#[test]
-fn every_default_in_the_table_is_a_value_that_its_flag_takes() {
-    for flag in FLAGS {
-        let default = flag.slot.default_text();
-        let unsaid = default.is_empty() && matches!(flag.slot, Slot::Words(_));
-        let form = format!("--{}={default}", flag.name);
-        assert!(unsaid || invoked(&[&form]).is_ok(), "{form}");
-    }
-}
-
-#[test]
-fn no_flag_stands_in_the_tables_twice() {
-    let mut names: Vec<_> = FLAGS.iter().map(|flag| flag.name).collect();
-    names.extend(NOT_YET.iter().map(|(name, _)| name));
-    let count = names.len();
-    names.sort_unstable();
-    names.dedup();
-    assert_eq!(names.len(), count);
-}
-
-#[test]
-fn help_and_documentation_name_every_flag_within_80_columns() {
-    let (help, table) = (help(), flags_table());
-    for flag in FLAGS {
-        let name = format!("--{}", flag.name);
-        assert!(help.contains(&name) && table.contains(&name), "{name}");
-    }
-    assert!(help.lines().all(|line| line.chars().count() <= 80), "{help}");
 }

@@ -68,6 +68,8 @@ pub(super) struct Written {
     pub(super) body_bytes_max: u64,
     pub(super) bodies_bytes_max: u64,
     pub(super) streams_max: u32,
+    pub(super) connections_max: u32,
+    pub(super) transit_bytes_max: u64,
     pub(super) request_deadline: Duration,
     pub(super) connection_age_max: Duration,
 }
@@ -164,6 +166,9 @@ impl Default for Written {
             bodies_bytes_max: 1024 * MIB,
             // An answer of ten minutes at 16 requests a second holds as many streams open.
             streams_max: 10_000,
+            // Gateways open one for each of their workers; idle ones take some 100 KB.
+            connections_max: 1024,
+            transit_bytes_max: 1024 * MIB,
             request_deadline: Duration::from_mins(1),
             connection_age_max: Duration::ZERO,
         }

@@ -8,7 +8,7 @@ use std::time::Instant;
 use bytes::Bytes;
 use convoy_proto::{
     filter::processing_mode::BodySendMode,
-    hot::{self, Body, DecodeError, Headers, MetadataContext, Question, answer},
+    hot::{self, Body, DecodeError, Headers, MetadataContext, Question, Request, answer},
 };
 
 use super::{
@@ -25,6 +25,7 @@ use super::{
 use crate::{
     clock,
     metrics::{Bound, StreamEnd},
+    server::bounds::Admission,
 };
 
 /// Whether more is expected on the stream.
@@ -51,14 +52,19 @@ pub struct Exchange {
     conversation: Option<Conversation>,
     asking: Option<Box<Asking>>,
     watch: Option<Box<Watch>>,
-    counted_in: bool,
+    admission: Admission,
 }
 
 impl Exchange {
-    pub fn new(desk: &Desk, now: Instant) -> Self {
+    /// Opens a stream, unless very many are open.
+    pub fn open(desk: &Desk, now: Instant) -> Option<Self> {
+        let admission = desk.service.bounds.stream_opened();
+        if admission == Admission::TurnedAway {
+            desk.service.streams.refused_by(Bound::Streams);
+            return None;
+        }
         desk.service.streams.opened();
-        let counted_in = desk.service.bounds.stream_opened();
-        Self { opened_at: now, conversation: None, asking: None, watch: None, counted_in }
+        Some(Self { opened_at: now, conversation: None, asking: None, watch: None, admission })
     }
 
     /// Takes one message; the answers are in the desk's outbox.
@@ -69,6 +75,9 @@ impl Exchange {
         now: Instant,
     ) -> Result<Flow, Fault> {
         let request = hot::decode(message)?;
+        if self.admission != Admission::Served {
+            return Ok(self.turn_away(&request, desk));
+        }
         let Some(question) = request.question else {
             return Ok(Flow::Open);
         };
@@ -84,11 +93,6 @@ impl Exchange {
         let held_before = conversation.held_bytes();
         let input = match question {
             Question::RequestHeaders(headers) => {
-                if !self.counted_in {
-                    desk.service.streams.refused_by(Bound::Streams);
-                    let streams_max = desk.service.bounds.streams_max();
-                    return Ok(self.refuse(&Refusal::TooManyStreams { streams_max }, desk));
-                }
                 let mode = conversation.modes().request;
                 self.on_request_headers(headers, mode, desk)
             }
@@ -144,6 +148,17 @@ impl Exchange {
         self.watch = None;
     }
 
+    /// Refuses what a stream beyond the bound begins with, whichever half of an exchange it is; to
+    /// what needs no answer it gives none.
+    fn turn_away(&mut self, request: &Request, desk: &mut Desk) -> Flow {
+        desk.service.streams.refused_by(Bound::Streams);
+        if request.question.is_none() || request.observability_mode {
+            return Flow::Finished;
+        }
+        let streams_max = desk.service.bounds.limits().streams_max;
+        self.refuse(&Refusal::TooManyStreams { streams_max }, desk)
+    }
+
     fn on_request_headers(&mut self, headers: Headers, mode: BodyMode, desk: &mut Desk) -> Input {
         let end_of_stream = headers.end_of_stream;
         if self.asking.is_none() && self.watch.is_none() {
@@ -164,7 +179,7 @@ impl Exchange {
         let Body { body: chunk, end_of_stream } = body;
         if let Some(asking) = &mut self.asking {
             asking.body_bytes += chunk.len() as u64;
-            let bytes_max = desk.service.bounds.body_bytes_max();
+            let bytes_max = desk.service.bounds.limits().body_bytes_max;
             if bytes_max < asking.body_bytes {
                 desk.service.streams.refused_by(Bound::BodyBytes);
                 return Err(Refusal::BodyTooLarge { bytes_max });
@@ -243,7 +258,7 @@ impl Exchange {
         if !desk.service.held(held_before, held) {
             if !conversation.is_answering() {
                 desk.service.streams.refused_by(Bound::BodiesBytes);
-                let bytes_max = desk.service.bounds.bodies_bytes_max();
+                let bytes_max = desk.service.bounds.limits().bodies_bytes_max;
                 return Ok(self.refuse(&Refusal::BodiesTooLarge { bytes_max }, desk));
             }
             conversation.hold_no_more(&mut answers);

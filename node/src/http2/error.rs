@@ -168,6 +168,10 @@ pub enum StreamFault {
         "unfinished messages would take {bytes} bytes; at most {bytes_max} may be on one connection"
     )]
     Assembling { bytes: usize, bytes_max: usize },
+    #[error(
+        "a message of {bytes} bytes, and no room for it: other messages take all that there is"
+    )]
+    NoRoom { bytes: usize },
     #[error("the request ended within a message")]
     MessageCut,
 }
@@ -196,9 +200,10 @@ impl StreamFault {
             Self::ContentType => Answer::Http(415),
             Self::Timeout | Self::MessageCut => Answer::Status(Status::Internal),
             Self::Compressed { .. } => Answer::Status(Status::Unimplemented),
-            Self::HeadersTooLong { .. } | Self::MessageTooLong { .. } | Self::Assembling { .. } => {
-                Answer::Status(Status::ResourceExhausted)
-            }
+            Self::HeadersTooLong { .. }
+            | Self::MessageTooLong { .. }
+            | Self::Assembling { .. }
+            | Self::NoRoom { .. } => Answer::Status(Status::ResourceExhausted),
         }
     }
 }
@@ -216,4 +221,10 @@ pub enum SendError {
         "stream {stream} was reset: {bytes} bytes would wait for its client, at most {bytes_max} may"
     )]
     ClientTooSlow { stream: StreamId, bytes: usize, bytes_max: usize },
+    /// The stream was reset.
+    #[error(
+        "stream {stream} was reset: {bytes} bytes would wait for its client, and there is no room: \
+         other messages take all that there is"
+    )]
+    NoRoom { stream: StreamId, bytes: usize },
 }

@@ -5,6 +5,7 @@ use std::time::Duration;
 use bytes::{Buf, Bytes};
 
 use super::error::StreamFault;
+use crate::budget::Share;
 
 /// Flag and length before each message.
 pub(crate) const PREFIX_BYTES: usize = 5;
@@ -53,8 +54,7 @@ impl Default for Deframer {
 #[derive(Clone, Copy)]
 pub(crate) struct MessageLimits {
     pub(crate) message_bytes_max: u32,
-    /// What other unfinished messages of the connection take.
-    pub(crate) assembling_bytes: usize,
+    /// For all unfinished messages of the connection.
     pub(crate) assembling_bytes_max: usize,
 }
 
@@ -63,12 +63,13 @@ impl Deframer {
     /// what was taken.
     ///
     /// A message that lies whole in `input` shares its memory. One that does not is copied once,
-    /// into a buffer of its exact length.
+    /// into a buffer of its exact length, which counts in `assembling` until it is whole.
     pub(crate) fn next(
         &mut self,
         input: &mut Bytes,
         available: &mut usize,
         limits: MessageLimits,
+        assembling: &mut Share,
     ) -> Result<Option<Bytes>, StreamFault> {
         if let Self::Prefix { bytes, have } = self {
             if *have == 0
@@ -95,15 +96,17 @@ impl Deframer {
                 *available -= length;
                 return Ok(Some(input.split_to(length)));
             }
-            if limits.assembling_bytes_max < limits.assembling_bytes + length {
-                return Err(StreamFault::Assembling {
-                    bytes: limits.assembling_bytes + length,
-                    bytes_max: limits.assembling_bytes_max,
-                });
+            let bytes = assembling.bytes().saturating_add(length);
+            if limits.assembling_bytes_max < bytes {
+                let bytes_max = limits.assembling_bytes_max;
+                return Err(StreamFault::Assembling { bytes, bytes_max });
             }
+            assembling.grow(length).map_err(|_spent| StreamFault::NoRoom { bytes: length })?;
             *self = Self::Body { message: Vec::with_capacity(length), length };
         }
-        Ok(self.assemble(input, available))
+        let message = self.assemble(input, available);
+        assembling.shrink(message.as_ref().map_or(0, Bytes::len));
+        Ok(message)
     }
 
     fn assemble(&mut self, input: &mut Bytes, available: &mut usize) -> Option<Bytes> {

@@ -8,6 +8,7 @@ use super::frame::{FrameHead, HEAD_BYTES, flag, kind};
 use super::grpc::{self, PREFIX_BYTES};
 use super::rope::Rope;
 use super::streams::{Stream, StreamId};
+use crate::budget::{Share, Spent};
 
 /// One gRPC message in pieces, so that a large body inside of it need not be copied to stand in
 /// one.
@@ -45,7 +46,7 @@ pub(crate) struct Outbound {
     /// Data joins the rope while the rope is shorter.
     pub(crate) bytes_max: usize,
     /// Waiting in all streams together.
-    pub(crate) pending_bytes: usize,
+    pub(crate) pending: Share,
     /// Streams whose own window allows them to send.
     ready: VecDeque<StreamId>,
 }
@@ -62,14 +63,14 @@ pub(crate) enum Turn {
 }
 
 impl Outbound {
-    pub(crate) fn new(bytes_max: usize) -> Self {
+    pub(crate) fn new(bytes_max: usize, pending: Share) -> Self {
         Self {
             rope: Rope::default(),
             window: 65_535,
             initial_window: 65_535,
             frame_bytes_max: 16_384,
             bytes_max,
-            pending_bytes: 0,
+            pending,
             ready: VecDeque::new(),
         }
     }
@@ -113,13 +114,18 @@ impl Outbound {
         true
     }
 
-    /// Lets a message of `length` bytes wait its turn.
-    pub(crate) fn message_later(&mut self, stream: &mut Stream, message: Pieces<'_>, length: u32) {
+    /// Lets a message of `length` bytes wait its turn, if there is room.
+    pub(crate) fn message_later(
+        &mut self,
+        stream: &mut Stream,
+        message: Pieces<'_>,
+        length: u32,
+    ) -> Result<(), Spent> {
+        self.pending.grow(PREFIX_BYTES + message.len())?;
         let pending = stream.pending.get_or_insert_default();
-        let before = pending.data.len();
         pending.data.push(&grpc::prefix(length));
         message.push_to(&mut pending.data);
-        self.pending_bytes += pending.data.len() - before;
+        Ok(())
     }
 
     /// Notes that `stream` may have something to send.
@@ -148,7 +154,7 @@ impl Outbound {
             let head = FrameHead { length, kind: kind::DATA, flags: 0, stream: stream.number };
             self.rope.push(&head.encode());
             pending.data.move_to(&mut self.rope, count);
-            self.pending_bytes -= count;
+            self.pending.shrink(count);
         }
         let drained = pending.data.is_empty();
         self.charge(stream, count);
@@ -163,7 +169,7 @@ impl Outbound {
 
     /// Forgets what `stream` has waiting.
     pub(crate) fn discard(&mut self, stream: &mut Stream) {
-        self.pending_bytes -= stream.pending_bytes();
+        self.pending.shrink(stream.pending_bytes());
         stream.pending = None;
     }
 

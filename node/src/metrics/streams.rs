@@ -36,22 +36,58 @@ pub enum StreamEnd {
 /// Which bound refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Bound {
+    /// One request's body.
     BodyBytes,
+    /// Bodies of all streams together.
     BodiesBytes,
     Streams,
+    /// A request was not whole in time.
     Deadline,
+    Connections,
+    /// Streams of one connection.
+    ConnectionStreams,
+    /// One message.
+    MessageBytes,
+    /// Messages that came in part.
+    ArrivingBytes,
+    /// Answers that the gateway does not take.
+    WaitingBytes,
+    /// The headers of one call.
+    HeaderBytes,
+    /// Frames that move nothing, and resets.
+    Frames,
 }
 
 impl Bound {
-    const ALL: [Self; 4] = [Self::BodyBytes, Self::BodiesBytes, Self::Streams, Self::Deadline];
+    const ALL: [Self; 11] = [
+        Self::BodyBytes,
+        Self::BodiesBytes,
+        Self::Streams,
+        Self::Deadline,
+        Self::Connections,
+        Self::ConnectionStreams,
+        Self::MessageBytes,
+        Self::ArrivingBytes,
+        Self::WaitingBytes,
+        Self::HeaderBytes,
+        Self::Frames,
+    ];
 
-    fn label(self) -> &'static str {
-        match self {
+    fn labels(self) -> BoundLabels {
+        let bound = match self {
             Self::BodyBytes => "body_bytes",
             Self::BodiesBytes => "bodies_bytes",
             Self::Streams => "streams",
             Self::Deadline => "deadline",
-        }
+            Self::Connections => "connections",
+            Self::ConnectionStreams => "connection_streams",
+            Self::MessageBytes => "message_bytes",
+            Self::ArrivingBytes => "arriving_bytes",
+            Self::WaitingBytes => "waiting_bytes",
+            Self::HeaderBytes => "header_bytes",
+            Self::Frames => "frames",
+        };
+        BoundLabels { bound }
     }
 }
 
@@ -62,7 +98,8 @@ pub struct StreamMetrics {
     cancelled: Counter,
     invalid: Counter,
     refused: Counter,
-    by_bound: Family<BoundLabels, Counter>,
+    /// In the order of [`Bound::ALL`].
+    by_bound: [Counter; Bound::ALL.len()],
     open: Gauge,
     duration: Histogram,
     held_bytes: Gauge,
@@ -74,22 +111,20 @@ impl StreamMetrics {
     pub fn register(registry: &mut Registry) -> Self {
         let ends: Family<CodeLabels, Counter> = Family::default();
         let end = |code| ends.get_or_create_owned(&CodeLabels { code });
+        let refused: Family<BoundLabels, Counter> = Family::default();
         let metrics = Self {
             ok: end("OK"),
             cancelled: end("Canceled"),
             invalid: end("InvalidArgument"),
             refused: end("ResourceExhausted"),
-            by_bound: Family::default(),
+            // A count that is not there cannot be seen to grow.
+            by_bound: Bound::ALL.map(|bound| refused.get_or_create_owned(&bound.labels())),
             open: Gauge::default(),
             duration: buckets::stream(),
             held_bytes: Gauge::default(),
             connections: Gauge::default(),
             failed_handshakes: Counter::default(),
         };
-        // A count that is not there cannot be seen to grow.
-        for bound in Bound::ALL {
-            drop(metrics.by_bound.get_or_create(&BoundLabels { bound: bound.label() }));
-        }
         let help = "ext_proc streams that ended, by code";
         registry.register("llm_d_epp_extproc_streams", help, ends);
         let help = "ext_proc streams in flight";
@@ -97,8 +132,8 @@ impl StreamMetrics {
         let help = "Time an ext_proc stream stays open, in seconds";
         let name = "llm_d_epp_extproc_stream_duration_seconds";
         registry.register(name, help, metrics.duration.clone());
-        let help = "Requests refused because a bound was reached, by bound";
-        registry.register("convoy_refused", help, metrics.by_bound.clone());
+        let help = "What was refused because a bound was reached, by bound";
+        registry.register("convoy_refused", help, refused);
         let help = "Bytes of request and response bodies held";
         registry.register("convoy_bodies_held_bytes", help, metrics.held_bytes.clone());
         let help = "Connections from gateways";
@@ -125,7 +160,10 @@ impl StreamMetrics {
     }
 
     pub fn refused_by(&self, bound: Bound) {
-        self.by_bound.get_or_create(&BoundLabels { bound: bound.label() }).inc();
+        let mut counters = Bound::ALL.iter().zip(&self.by_bound);
+        if let Some((_, counter)) = counters.find(|(of, _)| **of == bound) {
+            counter.inc();
+        }
     }
 
     pub fn held(&self, before: usize, after: usize) {

@@ -67,6 +67,8 @@ pub(super) async fn start(settings: Settings) -> Result<Replica, ReplicaError> {
     let streams = StreamMetrics::register(&mut registry);
     let picks = PickMetrics::register(&mut registry);
     let requests = RequestMetrics::register(&mut registry);
+    let bounds = Bounds::new(settings.bounds);
+    bounds.register(&mut registry);
     let view = PublishedView::new();
     let mut children = Vec::new();
     let prefixes = match checked.prefix {
@@ -90,7 +92,7 @@ pub(super) async fn start(settings: Settings) -> Result<Replica, ReplicaError> {
         behaviour: behaviour(&settings, &checked),
         parsers: checked.parsers,
         scheduler: checked.scheduler,
-        bounds: Bounds::new(&settings.bounds),
+        bounds,
         streams,
         picks,
         requests,

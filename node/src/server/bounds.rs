@@ -1,56 +1,96 @@
-//! Bounds on what streams may hold, over the whole process.
+//! Bounds on what connections and streams may hold, over the whole process.
 
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::sync::{
+    Arc,
+    atomic::{AtomicU32, AtomicU64, Ordering},
+};
 
-use crate::command_line::BodyBounds;
+use prometheus_client::registry::Registry;
 
-/// What is in use and what may be.
-#[derive(Debug)]
-pub struct Bounds {
-    body_bytes_max: u64,
-    bodies_bytes_max: u64,
-    streams_max: u32,
-    bodies_bytes: AtomicU64,
-    streams: AtomicU32,
+use crate::budget::Budget;
+
+/// What may be held. Holds: nothing is 0, and `body_bytes_max <= bodies_bytes_max`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    pub connections_max: u32,
+    /// Messages that came in part, and answers that gateways have not taken.
+    pub transit_bytes_max: u64,
+    pub streams_max: u32,
+    pub body_bytes_max: u64,
+    /// Bodies of all streams together.
+    pub bodies_bytes_max: u64,
 }
 
+/// What is held, and what may be.
+#[derive(Debug)]
+pub struct Bounds {
+    limits: Limits,
+    connections: Arc<AtomicU32>,
+    transit: Budget,
+    streams: AtomicU32,
+    bodies_bytes: AtomicU64,
+}
+
+/// What becomes of a stream that was opened.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Admission {
+    Served,
+    /// There are too many. It is counted all the same, and refused at its first message, to which
+    /// the gateway hears an answer.
+    Refused,
+    /// So many wait to be refused that this one is not even counted.
+    TurnedAway,
+}
+
+/// A connection's place among those that may be; dropping it makes room.
+#[derive(Debug)]
+pub struct Place(Arc<AtomicU32>);
+
 impl Bounds {
-    pub fn new(most: &BodyBounds) -> Self {
+    pub fn new(limits: Limits) -> Self {
         Self {
-            body_bytes_max: most.body_bytes_max,
-            bodies_bytes_max: most.bodies_bytes_max,
-            streams_max: most.streams_max,
-            bodies_bytes: AtomicU64::new(0),
+            transit: Budget::new(limits.transit_bytes_max),
+            limits,
+            connections: Arc::default(),
             streams: AtomicU32::new(0),
+            bodies_bytes: AtomicU64::new(0),
         }
     }
 
-    pub fn body_bytes_max(&self) -> u64 {
-        self.body_bytes_max
+    /// Shows what is held on the metrics page, as far as nobody else does.
+    pub fn register(&self, registry: &mut Registry) {
+        let help =
+            "Bytes of messages that came in part, and of answers that gateways have not taken";
+        self.transit.register(registry, "convoy_transit_bytes", help);
     }
 
-    pub fn bodies_bytes_max(&self) -> u64 {
-        self.bodies_bytes_max
+    pub fn limits(&self) -> Limits {
+        self.limits
     }
 
-    pub fn streams_max(&self) -> u32 {
-        self.streams_max
+    /// Where connections count what is on its way through them.
+    pub fn transit(&self) -> &Budget {
+        &self.transit
     }
 
-    /// Bytes of bodies held now.
-    pub fn bodies_bytes(&self) -> u64 {
-        self.bodies_bytes.load(Ordering::Relaxed)
+    /// A place for one more connection, if there is any.
+    pub fn connect(&self) -> Option<Place> {
+        let place = Place(Arc::clone(&self.connections));
+        let before = self.connections.fetch_add(1, Ordering::Relaxed);
+        (before < self.limits.connections_max).then_some(place)
     }
 
-    /// Streams open now.
-    pub fn streams(&self) -> u32 {
-        self.streams.load(Ordering::Relaxed)
-    }
-
-    /// Counts a stream in; false if there are too many, and then it is counted all the same until
-    /// [`Self::stream_closed`], so that refused streams are bounded by the transport, not hidden.
-    pub fn stream_opened(&self) -> bool {
-        self.streams.fetch_add(1, Ordering::Relaxed) < self.streams_max
+    /// Counts a stream in, unless it is turned away, until [`Self::stream_closed`].
+    pub fn stream_opened(&self) -> Admission {
+        let before = self.streams.fetch_add(1, Ordering::Relaxed);
+        if before < self.limits.streams_max {
+            Admission::Served
+        } else if before < self.limits.streams_max.saturating_mul(2) {
+            Admission::Refused
+        } else {
+            self.stream_closed();
+            Admission::TurnedAway
+        }
     }
 
     pub fn stream_closed(&self) {
@@ -65,6 +105,49 @@ impl Bounds {
             return true;
         }
         let grown = (after - before) as u64;
-        self.bodies_bytes.fetch_add(grown, Ordering::Relaxed) + grown <= self.bodies_bytes_max
+        self.bodies_bytes.fetch_add(grown, Ordering::Relaxed) + grown
+            <= self.limits.bodies_bytes_max
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn bounds() -> Bounds {
+        Bounds::new(Limits {
+            connections_max: 2,
+            transit_bytes_max: 1,
+            streams_max: 1,
+            body_bytes_max: 1,
+            bodies_bytes_max: 1,
+        })
+    }
+
+    #[test]
+    fn a_place_that_was_refused_takes_none() {
+        let bounds = bounds();
+        let (first, second) = (bounds.connect(), bounds.connect());
+        assert!(first.is_some() && second.is_some());
+        assert!(bounds.connect().is_none() && bounds.connect().is_none());
+        drop(first);
+        assert!(bounds.connect().is_some());
+    }
+
+    #[test]
+    fn as_many_streams_wait_to_be_refused_as_are_served() {
+        let bounds = bounds();
+        let opened = [(); 4].map(|()| bounds.stream_opened());
+        let beyond = Admission::TurnedAway;
+        assert_eq!(opened, [Admission::Served, Admission::Refused, beyond, beyond]);
+        bounds.stream_closed();
+        bounds.stream_closed();
+        assert_eq!(bounds.stream_opened(), Admission::Served);
     }
 }

@@ -19,8 +19,8 @@ use tokio::{
 };
 use tokio_util::io::poll_read_buf;
 
-use super::{Phase, Thread, streams::Streams};
-use crate::{clock, http2::Connection};
+use super::{Phase, Thread, refusals, streams::Streams};
+use crate::{budget::Share, clock, http2::Connection, metrics::Bound};
 
 /// How much is asked of the socket at once.
 const READ_BYTES: usize = 64 << 10;
@@ -43,6 +43,8 @@ pub(super) struct Driver<S> {
     read: BytesMut,
     unflushed: bool,
     output_bytes_max: usize,
+    /// Output that the socket does not take.
+    unwritten: Share,
     /// When a connection that has said nothing is closed; `None` once it has.
     silent_until: Option<Instant>,
     /// When the connection is asked to go for its age.
@@ -55,10 +57,12 @@ pub(super) struct Driver<S> {
 impl<S: AsyncRead + AsyncWrite + Unpin> Driver<S> {
     pub(super) fn new(socket: S, thread: Rc<Thread>, ends_at: Option<Instant>) -> Self {
         let limits = thread.limits();
+        let transit = thread.transit();
         Self {
             socket,
             output_bytes_max: limits.output_bytes_max,
-            http2: Connection::new(limits),
+            unwritten: transit.share(),
+            http2: Connection::new(limits, &transit),
             streams: Streams::new(thread),
             read: BytesMut::with_capacity(READ_BYTES),
             unflushed: false,
@@ -108,6 +112,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Driver<S> {
             // What cannot be written yet does not keep what has arrived from being read, until too
             // much waits.
             let written = self.poll_write(cx)?;
+            let unwritten = if written.is_pending() { self.http2.output_bytes() } else { 0 };
+            if self.unwritten.set(unwritten).is_err() {
+                self.streams.refused_by(Bound::WaitingBytes);
+                tracing::debug!(unwritten, "a gateway's connection does not take its answers");
+                return Poll::Ready(Ok(()));
+            }
             if written.is_pending() && self.output_bytes_max <= self.http2.output_bytes() {
                 return Poll::Pending;
             }
@@ -125,6 +135,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Driver<S> {
             let received = self.http2.receive(self.read.split().freeze(), now);
             self.streams.answer_events(&mut self.http2, now);
             if let Err(error) = received {
+                if let Some(bound) = refusals::of_connection(&error) {
+                    self.streams.refused_by(bound);
+                }
                 tracing::debug!(%error, "a gateway's connection broke the protocol");
                 // The gateway is told why if the socket takes it at once, and not otherwise.
                 let _ = self.poll_write(cx);

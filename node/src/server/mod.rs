@@ -19,7 +19,9 @@ use tokio::{
     task::JoinHandle,
 };
 
-use crate::{extproc::Service, health::Readiness, http2::Limits, watchdog::Heartbeat};
+use crate::{
+    extproc::Service, health::Readiness, http2::Limits, metrics::Bound, watchdog::Heartbeat,
+};
 
 mod thread;
 
@@ -28,6 +30,8 @@ use thread::{Handle, Shared, Thread};
 mod connection;
 
 mod streams;
+
+mod refusals;
 
 pub mod tls;
 
@@ -75,7 +79,7 @@ impl Server {
         let (phase, told) = watch::channel(Phase::Serving);
         let opened = Arc::<AtomicU64>::default();
         let shared = Shared {
-            service,
+            service: Arc::clone(&service),
             tls: settings.tls,
             limits: settings.limits,
             readiness,
@@ -88,7 +92,7 @@ impl Server {
             .map(|number| Handle::start(number, shared.clone()))
             .collect::<io::Result<_>>()?;
         let threads = Arc::new(threads);
-        let accepting = accept(listener, Arc::clone(&threads));
+        let accepting = accept(listener, Arc::clone(&threads), service);
         Ok(Self { threads, phase, opened, accepting })
     }
 
@@ -129,9 +133,17 @@ impl Drop for Server {
 ///
 /// Gateways open one connection for each of their own workers and keep it, so an even spread of
 /// connections is an even spread of load; the kernel's own spread over several listeners is random.
+///
+/// Beyond the bound on connections they are closed at once, which a gateway sees; one that were left
+/// lying would look like a replica that hangs.
 #[expect(clippy::disallowed_methods, reason = "owned by the server, and ends with it")]
-fn accept(listener: TcpListener, threads: Arc<Vec<Handle>>) -> JoinHandle<()> {
+fn accept(
+    listener: TcpListener,
+    threads: Arc<Vec<Handle>>,
+    service: Arc<Service>,
+) -> JoinHandle<()> {
     tokio::spawn(async move {
+        let mut full = false;
         loop {
             let socket = match listener.accept().await {
                 Ok((socket, _peer)) => socket,
@@ -143,12 +155,31 @@ fn accept(listener: TcpListener, threads: Arc<Vec<Handle>>) -> JoinHandle<()> {
                 }
             };
             let Ok(socket) = prepare(socket) else { continue };
+            let place = service.bounds.connect();
+            if full != place.is_none() {
+                full = place.is_none();
+                tell(full, service.bounds.limits().connections_max);
+            }
+            let Some(place) = place else {
+                service.streams.refused_by(Bound::Connections);
+                continue;
+            };
             let idlest = threads.iter().min_by_key(|thread| thread.connections());
-            if !idlest.is_some_and(|thread| thread.take_up(socket)) {
+            if !idlest.is_some_and(|thread| thread.take_up((socket, place))) {
+                service.streams.refused_by(Bound::Connections);
                 tracing::warn!("a connection was dropped: the serving thread does not keep up");
             }
         }
     })
+}
+
+/// Says once that connections are refused, and once that they are not any more.
+fn tell(full: bool, connections_max: u32) {
+    if full {
+        tracing::warn!(connections_max, "connections beyond --connections-max are closed");
+    } else {
+        tracing::info!("there is room for connections again");
+    }
 }
 
 /// Makes a fresh connection fit for small messages, and for noticing that its peer is gone: a

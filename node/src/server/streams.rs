@@ -10,13 +10,13 @@ use bytes::Bytes;
 use convoy_proto::health::{HealthCheckRequest, HealthCheckResponse};
 use prost::Message as _;
 
-use super::Thread;
+use super::{Thread, refusals};
 use crate::{
     clock,
     extproc::{Desk, Exchange, Flow},
-    http2::{Cause, Connection, Event, RequestHead, Status, StreamFault, StreamId},
+    http2::{Cause, Connection, Event, RequestHead, Status, StreamId},
     logging::chain,
-    metrics::StreamEnd,
+    metrics::{Bound, StreamEnd},
 };
 
 /// Where gateways send their questions.
@@ -66,6 +66,11 @@ impl Streams {
         Self { thread, open: Vec::new(), deadlines: VecDeque::new(), look_at: None }
     }
 
+    /// Counts a refusal that concerns no stream.
+    pub(super) fn refused_by(&self, bound: Bound) {
+        self.thread.desk.borrow().service.streams.refused_by(bound);
+    }
+
     /// When [`Self::on_time`] has something to do.
     pub(super) fn wake_at(&self) -> Option<Instant> {
         let deadline = self.deadlines.front().map(|&(at, _)| at);
@@ -84,7 +89,12 @@ impl Streams {
                 Event::Opened { stream, head } => self.open(stream, &head, turn),
                 Event::Message { stream, message } => self.on_message(stream, message, turn),
                 Event::HalfClosed { stream } => self.on_half_close(stream, turn),
-                Event::Ended { stream, cause } => self.close(stream, end_of(&cause), turn),
+                Event::Ended { stream, cause } => self.on_end(stream, &cause, turn),
+                Event::Refused { fault } => {
+                    if let Some(bound) = refusals::of_stream(&fault) {
+                        turn.desk.service.streams.refused_by(bound);
+                    }
+                }
                 Event::GoAway { code } => tracing::debug!(?code, "the gateway says goodbye"),
             }
         }
@@ -150,9 +160,13 @@ impl Streams {
         let serves = match head.path() {
             PROCESS => {
                 self.thread.note_opened();
+                let Some(exchange) = Exchange::open(turn.desk, now) else {
+                    let text = "too many streams are open; retry later";
+                    return turn.http2.finish(id, Status::ResourceExhausted, text);
+                };
                 let deadline = turn.desk.service.behaviour.request_deadline;
                 self.deadlines.push_back((now + deadline, id));
-                Serves::Exchange(Box::new(Exchange::new(turn.desk, now)))
+                Serves::Exchange(Box::new(exchange))
             }
             HEALTH_CHECK if self.thread.serves_health() => Serves::Health,
             path => {
@@ -199,6 +213,9 @@ impl Streams {
         turn.desk.outbox.clear();
         if let Err(error) = sent {
             tracing::debug!(%error, "an answer was not sent");
+            if let Some(bound) = refusals::of_answer(&error) {
+                turn.desk.service.streams.refused_by(bound);
+            }
             self.close(id, StreamEnd::Refused, turn);
         } else if flow == Flow::Finished {
             self.finish(id, Status::Ok, "", turn);
@@ -246,6 +263,21 @@ impl Streams {
         self.close(id, end, turn);
     }
 
+    /// A stream ended without our doing.
+    fn on_end(&mut self, id: StreamId, cause: &Cause, turn: &Turn<'_>) {
+        let end = match cause {
+            Cause::Reset(_) => StreamEnd::Cancelled,
+            Cause::Fault(fault) => match refusals::of_stream(fault) {
+                Some(bound) => {
+                    turn.desk.service.streams.refused_by(bound);
+                    StreamEnd::Refused
+                }
+                None => StreamEnd::Invalid,
+            },
+        };
+        self.close(id, end, turn);
+    }
+
     fn get(&mut self, id: StreamId) -> Option<&mut Stream> {
         self.open.get_mut(id.slot())?.as_mut().filter(|stream| stream.id == id)
     }
@@ -263,17 +295,6 @@ impl Streams {
         {
             self.deadlines.pop_front();
         }
-    }
-}
-
-/// How a stream that ended without our doing is counted.
-fn end_of(cause: &Cause) -> StreamEnd {
-    match cause {
-        Cause::Reset(_) => StreamEnd::Cancelled,
-        Cause::Fault(StreamFault::MessageTooLong { .. } | StreamFault::Assembling { .. }) => {
-            StreamEnd::Refused
-        }
-        Cause::Fault(_) => StreamEnd::Invalid,
     }
 }
 

@@ -22,10 +22,12 @@ use tokio::{
 
 use super::{
     Phase,
+    bounds::Place,
     connection::Driver,
     tls::{self, is_only_a_probe},
 };
 use crate::{
+    budget::Budget,
     clock,
     extproc::{Desk, Service},
     health::Readiness,
@@ -72,14 +74,22 @@ impl Thread {
         self.shared.limits.clone()
     }
 
+    /// Where connections count what is on its way through them.
+    pub(super) fn transit(&self) -> Budget {
+        self.shared.service.bounds.transit().clone()
+    }
+
     pub(super) fn serves_health(&self) -> bool {
         self.shared.serves_health
     }
 }
 
+/// A connection that was accepted, and its place among all.
+type Accepted = (std::net::TcpStream, Place);
+
 /// A serving thread, seen from the listener.
 pub(super) struct Handle {
-    sockets: mpsc::Sender<std::net::TcpStream>,
+    sockets: mpsc::Sender<Accepted>,
     connections: Arc<AtomicUsize>,
     pub(super) heartbeat: Heartbeat,
 }
@@ -105,9 +115,9 @@ impl Handle {
     }
 
     /// Hands a connection over; false if the thread does not keep up.
-    pub(super) fn take_up(&self, socket: std::net::TcpStream) -> bool {
+    pub(super) fn take_up(&self, accepted: Accepted) -> bool {
         self.connections.fetch_add(1, Ordering::Relaxed);
-        let taken = self.sockets.try_send(socket).is_ok();
+        let taken = self.sockets.try_send(accepted).is_ok();
         if !taken {
             self.connections.fetch_sub(1, Ordering::Relaxed);
         }
@@ -119,13 +129,14 @@ impl Handle {
 struct Counted {
     connections: Arc<AtomicUsize>,
     metrics: StreamMetrics,
+    _place: Place,
 }
 
 impl Counted {
     /// The connection was counted among its thread's when it was handed over.
-    fn new(connections: Arc<AtomicUsize>, metrics: StreamMetrics) -> Self {
+    fn new(connections: Arc<AtomicUsize>, metrics: StreamMetrics, place: Place) -> Self {
         metrics.connected();
-        Self { connections, metrics }
+        Self { connections, metrics, _place: place }
     }
 }
 
@@ -138,7 +149,7 @@ impl Drop for Counted {
 
 async fn run(
     shared: Shared,
-    mut sockets: mpsc::Receiver<std::net::TcpStream>,
+    mut sockets: mpsc::Receiver<Accepted>,
     connections: Arc<AtomicUsize>,
     heartbeat: Heartbeat,
 ) {
@@ -152,10 +163,11 @@ async fn run(
             heartbeat.beat();
         }
     });
-    while let Some(socket) = sockets.recv().await {
+    while let Some((socket, place)) = sockets.recv().await {
         let (thread, connections) = (Rc::clone(&thread), Arc::clone(&connections));
         tokio::task::spawn_local(async move {
-            let _counted = Counted::new(connections, thread.shared.service.streams.clone());
+            let metrics = thread.shared.service.streams.clone();
+            let _counted = Counted::new(connections, metrics, place);
             if let Err(error) = serve(socket, thread).await {
                 tracing::debug!(%error, "a gateway's connection was lost");
             }

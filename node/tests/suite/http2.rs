@@ -5,6 +5,7 @@ use std::io::IoSlice;
 use std::sync::{Arc, Mutex};
 
 use bytes::{Bytes, BytesMut};
+use convoy_node::budget::Budget;
 use convoy_node::clock;
 use convoy_node::http2::{Connection, ErrorCode, Event, Limits, Status, StreamId};
 use h2::client::{Builder, SendRequest};
@@ -67,7 +68,10 @@ fn echo() -> Handler {
             connection.send_message(stream, b"", &[message], b"").unwrap();
         }
         Event::HalfClosed { stream } => connection.finish(stream, Status::Ok, ""),
-        Event::Opened { .. } | Event::Ended { .. } | Event::GoAway { .. } => {}
+        Event::Opened { .. }
+        | Event::Refused { .. }
+        | Event::Ended { .. }
+        | Event::GoAway { .. } => {}
     })
 }
 
@@ -81,7 +85,7 @@ struct Pair {
 impl Pair {
     async fn new(limits: Limits, client: &Builder, handler: Handler) -> Self {
         let (ours, theirs) = tokio::io::duplex(3000);
-        let server = Arc::new(Mutex::new(Connection::new(limits)));
+        let server = Arc::new(Mutex::new(Connection::new(limits, &Budget::default())));
         let mut tasks = JoinSet::new();
         tasks.spawn(serve(ours, Arc::clone(&server), handler));
         let (client, connection) = client.handshake::<DuplexStream, Bytes>(theirs).await.unwrap();

@@ -9,13 +9,13 @@ use std::{
 use bytes::Bytes;
 use convoy_node::{
     clock,
-    command_line::{BodyBounds, ResponseObservation},
+    command_line::ResponseObservation,
     config::{Overrides, Source, load},
     endpoints::{Endpoint, EndpointKey, InFlight, Member, PublishedView, View},
     extproc::{Behaviour, Desk, Exchange, Service},
     metrics::{PickMetrics, RequestMetrics, StreamEnd, StreamMetrics},
     prefix::{Arguments, Bounds},
-    server,
+    server::bounds,
     supervision::{self, Policy, Supervisor},
 };
 use convoy_prefix_index::{HashParams, HashVersion};
@@ -83,7 +83,13 @@ fn world() -> (World, supervision::ChildSpec) {
     let picks = PickMetrics::register(&mut registry);
     let told = (&mut registry, picks.clone());
     let applier = Arguments::new(params, settings, bounds, view.clone(), told);
-    let most = BodyBounds { body_bytes_max: 20_000, bodies_bytes_max: 1 << 20, streams_max: 100 };
+    let most = bounds::Limits {
+        body_bytes_max: 20_000,
+        bodies_bytes_max: 1 << 20,
+        streams_max: 100,
+        connections_max: 1,
+        transit_bytes_max: 1 << 20,
+    };
     let service = Service {
         view: view.clone(),
         scheduler: checked.scheduler,
@@ -97,7 +103,7 @@ fn world() -> (World, supervision::ChildSpec) {
             tell_served: true,
         },
         parsers: checked.parsers,
-        bounds: server::bounds::Bounds::new(&most),
+        bounds: bounds::Bounds::new(most),
         streams: StreamMetrics::register(&mut registry),
         picks,
         requests: RequestMetrics::register(&mut registry),
@@ -135,7 +141,7 @@ fn exchange(desk: &mut Desk, path: &str, asked: &str, answered: &str) -> String 
     ];
     let now = clock::now();
     let (mut exchange, mut said, mut end) =
-        (Exchange::new(desk, now), String::new(), StreamEnd::Ok);
+        (Exchange::open(desk, now).unwrap(), String::new(), StreamEnd::Ok);
     for part in parts {
         let message = ProcessingRequest { request: Some(part), ..ProcessingRequest::default() };
         let flow = exchange.on_message(message.encode_to_vec().into(), desk, now);
@@ -216,7 +222,7 @@ fn nonsense(desk: &mut Desk) {
         Bytes::from(format!("\u{12}\u{7f}{SECRET}")),
     ];
     for message in messages {
-        let mut exchange = Exchange::new(desk, clock::now());
+        let mut exchange = Exchange::open(desk, clock::now()).unwrap();
         if let Err(fault) = exchange.on_message(message, desk, clock::now()) {
             tracing::debug!(%fault, ?fault, "stream closed");
         }

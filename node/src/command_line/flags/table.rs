@@ -159,14 +159,27 @@ pub(in crate::command_line) const FLAGS: &[Flag] = &[
         Bounds,
         "bodies-bytes-max",
         Bytes(|w| &mut w.bodies_bytes_max),
-        "Request bodies held at once, all streams together; beyond it requests are \
-         refused with 503",
+        "What is held of the bodies of requests and responses at once, all streams together; \
+         beyond it requests are refused with 503, and responses pass as they come",
     ),
     flag(
         Bounds,
         "streams-max",
         Count(|w| &mut w.streams_max),
         "Streams open at once; beyond it requests are refused with 503",
+    ),
+    flag(
+        Bounds,
+        "connections-max",
+        Count(|w| &mut w.connections_max),
+        "Connections from gateways at once; further ones are closed",
+    ),
+    flag(
+        Bounds,
+        "transit-bytes-max",
+        Bytes(|w| &mut w.transit_bytes_max),
+        "Messages that came in part, and answers that Envoy has not taken, all connections \
+         together; beyond it streams end with RESOURCE_EXHAUSTED or are reset",
     ),
     flag(
         Bounds,

@@ -94,7 +94,7 @@ impl Connection {
         for &[i0, i1, v0, v1, v2, v3] in entries {
             self.setting(u16::from_be_bytes([i0, i1]), u32::from_be_bytes([v0, v1, v2, v3]))?;
         }
-        if 0 < self.out.pending_bytes {
+        if 0 < self.out.pending.bytes() {
             self.enlist_all();
         }
         self.out.rope.push(&frame::settings_ack());

@@ -20,6 +20,7 @@ use super::hpack::Decoder;
 use super::limits::Limits;
 use super::outbound::Outbound;
 use super::streams::{Phase, StreamId, Streams};
+use crate::budget::{Budget, Share};
 
 /// What may wait for the socket beside data: headers, resets, acknowledgements. A client that makes
 /// more and reads none of it loses its connection.
@@ -57,6 +58,10 @@ pub enum Event {
     Ended {
         stream: StreamId,
         cause: Cause,
+    },
+    /// A stream was answered with a fault in place of being opened.
+    Refused {
+        fault: StreamFault,
     },
     /// The client will open no further stream.
     GoAway {
@@ -117,20 +122,21 @@ pub struct Connection {
     leaving: Leaving,
     failed: Option<ConnectionError>,
     /// Announced lengths of all messages of which a part has arrived.
-    assembling_bytes: usize,
+    assembling: Share,
     flood: Flood,
 }
 
 impl Connection {
-    /// A connection just accepted. Its settings are in the output.
-    pub fn new(limits: Limits) -> Self {
+    /// A connection just accepted. Its settings are in the output. What it holds of messages that
+    /// came in part, and of answers that the client has not taken, counts in `transit`.
+    pub fn new(limits: Limits, transit: &Budget) -> Self {
         let limits = limits.legal();
         let mut connection = Self {
             reading: Reading::default(),
             hpack: Decoder::default(),
             streams: Streams::default(),
             events: VecDeque::new(),
-            out: Outbound::new(limits.output_bytes_max),
+            out: Outbound::new(limits.output_bytes_max, transit.share()),
             receive_window: i64::from(limits.connection_window_bytes),
             unreturned_bytes: 0,
             stream_receive_window: INITIAL_WINDOW,
@@ -138,7 +144,7 @@ impl Connection {
             highest: 0,
             leaving: Leaving::No,
             failed: None,
-            assembling_bytes: 0,
+            assembling: transit.share(),
             flood: Flood::default(),
             limits,
         };
@@ -235,7 +241,7 @@ impl Connection {
 
     /// The same on all streams together.
     pub fn all_pending_bytes(&self) -> usize {
-        self.out.pending_bytes
+        self.out.pending.bytes()
     }
 
     /// How many streams the client has open.

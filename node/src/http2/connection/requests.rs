@@ -52,6 +52,7 @@ impl Connection {
             Ok(opened) => opened,
             Err(fault) => {
                 self.answer_fault(&mut Stream::new(number, end_stream, None), &fault);
+                self.events.push_back(Event::Refused { fault });
                 return;
             }
         };
@@ -179,16 +180,11 @@ impl Connection {
         if found.phase != Phase::Open {
             return Ok(None);
         }
-        let before = found.deframer.assembling_bytes();
         let limits = MessageLimits {
             message_bytes_max: self.limits.message_bytes_max,
-            assembling_bytes: self.assembling_bytes,
             assembling_bytes_max: self.limits.assembling_bytes_max,
         };
-        let outcome = found.deframer.next(input, available, limits);
-        self.assembling_bytes += found.deframer.assembling_bytes();
-        self.assembling_bytes -= before;
-        outcome
+        found.deframer.next(input, available, limits, &mut self.assembling)
     }
 
     fn request_ended(&mut self, stream: StreamId) {
@@ -216,7 +212,7 @@ impl Connection {
         let mut ended = std::mem::replace(found, Stream::new(found.number, true, None));
         self.end_for_client(stream);
         self.answer_fault(&mut ended, &fault);
-        self.assembling_bytes -= ended.deframer.assembling_bytes();
+        self.assembling.shrink(ended.deframer.assembling_bytes());
         if told {
             self.events.push_back(Event::Ended { stream, cause: Cause::Fault(fault) });
         } else {
@@ -248,7 +244,7 @@ impl Connection {
         let Some(found) = self.streams.get_mut(stream) else { return };
         found.phase = Phase::Ended;
         self.out.discard(found);
-        self.assembling_bytes -= found.deframer.assembling_bytes();
+        self.assembling.shrink(found.deframer.assembling_bytes());
         found.deframer = grpc::Deframer::default();
         self.streams.retire(stream);
     }

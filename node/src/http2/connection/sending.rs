@@ -36,7 +36,7 @@ impl Connection {
         let limits = &self.limits;
         let waiting = [
             (found.pending_bytes() + bytes, limits.stream_pending_bytes_max),
-            (self.out.pending_bytes + bytes, limits.pending_bytes_max),
+            (self.out.pending.bytes() + bytes, limits.pending_bytes_max),
         ];
         for (bytes, bytes_max) in waiting {
             if bytes_max < bytes {
@@ -44,7 +44,10 @@ impl Connection {
                 return Err(SendError::ClientTooSlow { stream, bytes, bytes_max });
             }
         }
-        self.out.message_later(found, message, length);
+        if self.out.message_later(found, message, length).is_err() {
+            self.reset(stream, ErrorCode::ENHANCE_YOUR_CALM);
+            return Err(SendError::NoRoom { stream, bytes });
+        }
         self.out.enlist(stream, found);
         self.pump();
         Ok(())

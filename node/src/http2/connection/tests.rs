@@ -25,15 +25,30 @@ impl Pair {
     /// After both have said their settings.
     fn new(limits: Limits) -> Self {
         let mut pair = Self::raw(limits);
-        pair.send(&[PREFACE.to_vec(), settings(&[]), frame::settings_ack().to_vec()]);
-        pair.frames();
+        pair.greet();
         pair
     }
 
     /// Before anything was said.
     fn raw(limits: Limits) -> Self {
+        Self::of(Connection::new(limits, &Budget::default()))
+    }
+
+    /// A connection that shares `transit` with others.
+    fn counted_in(limits: Limits, transit: &Budget) -> Self {
+        let mut pair = Self::of(Connection::new(limits, transit));
+        pair.greet();
+        pair
+    }
+
+    fn of(server: Connection) -> Self {
         let now = crate::clock::now();
-        Self { server: Connection::new(limits), now, error: None, streams: Vec::new() }
+        Self { server, now, error: None, streams: Vec::new() }
+    }
+
+    fn greet(&mut self) {
+        self.send(&[PREFACE.to_vec(), settings(&[]), frame::settings_ack().to_vec()]);
+        self.frames();
     }
 
     fn send(&mut self, frames: &[Vec<u8>]) {
@@ -54,6 +69,7 @@ impl Pair {
                 }
                 Event::HalfClosed { stream } => format!("{stream} half-closed"),
                 Event::Ended { stream, cause } => format!("{stream} ended: {cause}"),
+                Event::Refused { fault } => format!("refused: {fault}"),
                 Event::GoAway { code } => format!("go away: {code}"),
             });
         }

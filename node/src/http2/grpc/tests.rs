@@ -1,9 +1,9 @@
 //! Messages cut from data at every place, and the small texts of gRPC.
 
 use super::*;
+use crate::budget::Budget;
 
-const LIMITS: MessageLimits =
-    MessageLimits { message_bytes_max: 100, assembling_bytes: 0, assembling_bytes_max: 100 };
+const LIMITS: MessageLimits = MessageLimits { message_bytes_max: 100, assembling_bytes_max: 100 };
 
 fn framed(messages: &[&[u8]]) -> Vec<u8> {
     let mut bytes = Vec::new();
@@ -17,11 +17,15 @@ fn framed(messages: &[&[u8]]) -> Vec<u8> {
 /// Feeds `parts` and returns every message that came out.
 fn cut(deframer: &mut Deframer, parts: &[&[u8]]) -> Result<Vec<Bytes>, StreamFault> {
     let mut messages = Vec::new();
+    let mut assembling = Budget::default().share();
+    assembling.grow(deframer.assembling_bytes()).unwrap();
     for part in parts {
         let mut input = Bytes::copy_from_slice(part);
         let mut available = input.len();
         while 0 < available {
-            messages.extend(deframer.next(&mut input, &mut available, LIMITS)?);
+            let next = deframer.next(&mut input, &mut available, LIMITS, &mut assembling);
+            messages.extend(next?);
+            assert_eq!(assembling.bytes(), deframer.assembling_bytes());
         }
         assert!(input.is_empty(), "all that is available is taken");
     }
@@ -48,8 +52,10 @@ fn a_message_that_came_whole_is_not_copied() {
     let input = Bytes::from(framed(&[b"whole", b"also"]));
     let (mut rest, mut available) = (input.clone(), input.len());
     let mut deframer = Deframer::default();
+    let mut none = Budget::new(0).share();
     for start in [5, 15] {
-        let message = deframer.next(&mut rest, &mut available, LIMITS).unwrap().unwrap();
+        let message = deframer.next(&mut rest, &mut available, LIMITS, &mut none);
+        let message = message.unwrap().unwrap();
         assert_eq!(message.as_ptr(), input[start..].as_ptr());
     }
 }
@@ -70,7 +76,8 @@ fn no_more_than_the_data_frame_is_read() {
     let mut input = Bytes::from(framed(&[b"whole"]));
     let mut available = 7;
     let mut deframer = Deframer::default();
-    assert_eq!(deframer.next(&mut input, &mut available, LIMITS), Ok(None));
+    let mut assembling = Budget::default().share();
+    assert_eq!(deframer.next(&mut input, &mut available, LIMITS, &mut assembling), Ok(None));
     assert_eq!((input.len(), available), (3, 0));
 }
 
@@ -82,10 +89,16 @@ fn compressed_and_long_messages_are_refused() {
         fault(&[0, 0, 0, 0, 101]),
         StreamFault::MessageTooLong { bytes: 101, bytes_max: 100 }
     );
-    let mut input = Bytes::from(framed(&[&[7; 40]])).slice(..10);
-    let limits = MessageLimits { assembling_bytes: 61, ..LIMITS };
-    let fault = Deframer::default().next(&mut input, &mut 10, limits).unwrap_err();
-    assert_eq!(fault, StreamFault::Assembling { bytes: 101, bytes_max: 100 });
+    let part = Bytes::from(framed(&[&[7; 40]])).slice(..10);
+    let first = |assembling: &mut Share| {
+        let outcome = Deframer::default().next(&mut part.clone(), &mut 10, LIMITS, assembling);
+        outcome.unwrap_err()
+    };
+    let mut others = Budget::default().share();
+    others.grow(61).unwrap();
+    assert_eq!(first(&mut others), StreamFault::Assembling { bytes: 101, bytes_max: 100 });
+    let mut scarce = Budget::new(39).share();
+    assert_eq!(first(&mut scarce), StreamFault::NoRoom { bytes: 40 });
 }
 
 #[test]

@@ -1,8 +1,12 @@
 //! Bounds on what gateways may make the picker hold, each with its refusal and its count.
 
-use convoy_proto::filter::processing_mode::BodySendMode::{None as NoBody, Streamed};
+use convoy_proto::{
+    ext_proc::ProcessingRequest,
+    filter::processing_mode::BodySendMode::{None as NoBody, Streamed},
+};
 use convoy_tests::processes::eventually;
 use prost::Message as _;
+use tokio::{io::AsyncReadExt as _, net::TcpStream, time::timeout};
 use tonic::Code;
 
 use super::{
@@ -104,6 +108,89 @@ async fn streams_beyond_their_bound_are_refused_with_503() {
 }
 
 #[tokio::test]
+async fn whatever_a_stream_beyond_the_bound_begins_with_is_refused() {
+    let picker = Picker::with_flags(&["--streams-max", "1"]).await;
+    let gateway = picker.gateway().await;
+    let mut first = begun(&gateway, 10);
+    let text = "inference error: ServiceUnavailable - more than 1 requests in flight \
+                (--streams-max); retry later";
+    let beginnings = [
+        request_headers(&[PATH], END),
+        request_body("a", END),
+        response_headers(&[(":status", "200")], MORE),
+        response_headers(&[(":status", "200")], END),
+        response_body("a", END),
+    ];
+    let begins = beginnings.len();
+    for beginning in beginnings {
+        let mut beyond = gateway.ask([beginning]);
+        assert_eq!(beyond.answer().await, refused(503, text, None));
+        beyond.ended_well().await;
+    }
+    let observed = ProcessingRequest { observability_mode: true, ..response_headers(&[], MORE) };
+    gateway.ask([observed]).ended_well().await;
+    let refused = f64::from(u32::try_from(begins).unwrap() + 1);
+    picker.metric_becomes("convoy_refused_total", &["bound=\"streams\""], refused).await;
+    finish(&mut first, 10).await;
+}
+
+#[tokio::test]
+async fn streams_that_wait_to_be_refused_are_bounded_too() {
+    let picker = Picker::with_flags(&["--streams-max", "1"]).await;
+    let gateway = Raw::to(picker.ports().extproc).await;
+    let served = gateway.open(PROCESS).await.unwrap();
+    let _silent = gateway.open(PROCESS).await.unwrap();
+    let beyond = gateway.open(PROCESS).await.unwrap();
+    let text = "too many streams are open; retry later";
+    assert_eq!(beyond.end().await, ("8".to_owned(), text.to_owned()));
+    drop(served);
+    let room = eventually("room for a stream", SOON, async || {
+        let mut call = gateway.open(PROCESS).await.unwrap();
+        call.say(&request_headers(&[PATH, ID], END).encode_to_vec());
+        call.say(&response_headers(&[], END).encode_to_vec());
+        (call.end().await.0 == "0").then_some(())
+    });
+    room.await.unwrap();
+    picker.metric_becomes("llm_d_epp_extproc_streams_inflight", &[], 1.0).await;
+}
+
+#[tokio::test]
+async fn connections_beyond_their_bound_are_closed() {
+    let picker = Picker::with_flags(&["--connections-max", "2"]).await;
+    let first = picker.gateway().await;
+    let second = Raw::to(picker.ports().extproc).await;
+    picker.metric_becomes("convoy_connections", &[], 2.0).await;
+    let mut third = TcpStream::connect(picker.ports().extproc).await.unwrap();
+    let said = timeout(SOON, third.read_to_end(&mut Vec::new())).await.expect("an end in time");
+    // Nothing, or a reset.
+    assert!(matches!(said, Ok(0) | Err(_)), "{said:?}");
+    picker.metric_becomes("convoy_refused_total", &["bound=\"connections\""], 1.0).await;
+    finish(&mut begun(&first, 10), 10).await;
+    drop(first);
+    picker.metric_becomes("convoy_connections", &[], 1.0).await;
+    finish(&mut begun(&picker.gateway().await, 10), 10).await;
+    assert!(second.open(PROCESS).await.is_some());
+}
+
+#[tokio::test]
+async fn messages_that_come_in_parts_are_bounded_over_all_connections() {
+    let picker = Picker::with_flags(&["--transit-bytes-max", "1000"]).await;
+    let first = Raw::to(picker.ports().extproc).await;
+    let second = Raw::to(picker.ports().extproc).await;
+    let part = |length: u16| [&[0, 0, 0][..], &length.to_be_bytes(), b"x"].concat();
+    let mut waiting = first.open(PROCESS).await.unwrap();
+    waiting.say_raw(&part(600));
+    picker.metric_becomes("convoy_transit_bytes", &[], 600.0).await;
+    let mut beyond = second.open(PROCESS).await.unwrap();
+    beyond.say_raw(&part(600));
+    let text = "a message of 600 bytes, and no room for it: other messages take all that there is";
+    assert_eq!(beyond.end().await, ("8".to_owned(), text.to_owned()));
+    picker.metric_becomes("convoy_refused_total", &["bound=\"arriving_bytes\""], 1.0).await;
+    drop(first);
+    picker.metric_becomes("convoy_transit_bytes", &[], 0.0).await;
+}
+
+#[tokio::test]
 async fn a_request_that_is_not_whole_in_time_is_refused_with_504() {
     let picker = Picker::with_flags(&["--request-deadline", "100ms"]).await;
     let gateway = picker.gateway().await;
@@ -136,6 +223,7 @@ async fn a_message_longer_than_its_bound_ends_its_stream() {
     finish(&mut bystander, 10).await;
     let code = ["code=\"ResourceExhausted\""];
     picker.metric_becomes("llm_d_epp_extproc_streams_total", &code, 1.0).await;
+    picker.metric_becomes("convoy_refused_total", &["bound=\"message_bytes\""], 1.0).await;
 }
 
 /// Clients choose these names, and what is counted under a name is kept for ever.

@@ -10,15 +10,16 @@ use std::{
 
 use bytes::Bytes;
 use convoy_node::{
+    budget::Budget,
     clock,
-    command_line::{BodyBounds, ResponseObservation},
+    command_line::ResponseObservation,
     config::{Overrides, Source, load},
     endpoints::{Endpoint, EndpointKey, InFlight, Member, PublishedView, View},
     extproc::{Behaviour, Desk, Exchange, Service},
     http2::{Connection, Event, Limits, StreamId},
     metrics::{PickMetrics, RequestMetrics, StreamMetrics},
     prefix,
-    server::bounds::Bounds,
+    server::bounds::{self, Bounds},
 };
 use convoy_prefix_index::{HashParams, HashVersion};
 use convoy_proto::ext_proc::{ProcessingRequest, ProcessingResponse};
@@ -63,10 +64,12 @@ pub(super) fn desk() -> Desk {
             tell_served: false,
         },
         parsers: checked.parsers,
-        bounds: Bounds::new(&BodyBounds {
+        bounds: Bounds::new(bounds::Limits {
             body_bytes_max: 64 << 20,
             bodies_bytes_max: 64 << 20,
             streams_max: 100,
+            connections_max: 1,
+            transit_bytes_max: 64 << 20,
         }),
         streams: StreamMetrics::register(&mut registry),
         picks,
@@ -146,7 +149,7 @@ impl Inside {
     pub(super) fn with_room_for(bytes: usize) -> Self {
         Self {
             desk: desk(),
-            http2: Connection::new(Limits::default()),
+            http2: Connection::new(Limits::default(), &Budget::default()),
             exchange: None,
             now: clock::now(),
             written: Vec::with_capacity(bytes),
@@ -159,10 +162,13 @@ impl Inside {
         while let Some(event) = self.http2.poll_event() {
             match event {
                 Event::Opened { stream, .. } => {
-                    self.exchange = Some((stream, Exchange::new(&self.desk, self.now)));
+                    self.exchange = Some((stream, Exchange::open(&self.desk, self.now).unwrap()));
                 }
                 Event::Message { message, .. } => self.answer(message),
-                Event::HalfClosed { .. } | Event::Ended { .. } | Event::GoAway { .. } => {}
+                Event::HalfClosed { .. }
+                | Event::Refused { .. }
+                | Event::Ended { .. }
+                | Event::GoAway { .. } => {}
             }
         }
         self.write();

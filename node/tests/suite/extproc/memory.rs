@@ -25,7 +25,7 @@ fn say(exchange: &mut Exchange, desk: &mut Desk, message: &ProcessingRequest) ->
 #[test]
 fn a_stream_that_waits_for_its_response_keeps_nothing_of_its_request() {
     let desk = &mut desk();
-    let exchange = &mut Exchange::new(desk, clock::now());
+    let exchange = &mut Exchange::open(desk, clock::now()).unwrap();
     let headers = say(exchange, desk, &request_headers(&[("hi", "mom")], MORE));
     assert!(!headers.is_unique(), "headers are needed until somebody is picked");
     let body = say(exchange, desk, &request_body(r#"{"model":"m","prompt":"a"}"#, END));
@@ -35,7 +35,7 @@ fn a_stream_that_waits_for_its_response_keeps_nothing_of_its_request() {
 #[test]
 fn a_stream_whose_response_passes_keeps_nothing_of_its_headers() {
     let desk = &mut desk();
-    let exchange = &mut Exchange::new(desk, clock::now());
+    let exchange = &mut Exchange::open(desk, clock::now()).unwrap();
     say(exchange, desk, &request_headers(&[], END));
     let sse = [("content-type", "text/event-stream")];
     let headers = say(exchange, desk, &response_headers(&sse, MORE));

@@ -118,7 +118,8 @@ fn a_small_block_that_stands_for_much_is_refused_and_a_bomb_ends_the_connection(
     let mut pair = Pair::new(Limits::default());
     pair.send(&[block(20), request(3, false)]);
     assert!(pair.frames()[0].contains("grpc-status=8"));
-    assert_eq!(pair.events(), ["3 opened /echo"], "the table stays in step");
+    let refused = "refused: the request headers exceed 65536 bytes";
+    assert_eq!(pair.events(), [refused, "3 opened /echo"], "the table stays in step");
     fatal(&[block(200)], ErrorCode::ENHANCE_YOUR_CALM, "stream 1");
 }
 
@@ -226,5 +227,30 @@ fn announced_lengths_beyond_the_limit_are_refused() {
     assert!(pair.events()[0].starts_with("3 ended: refused: unfinished messages would take 1200"));
     pair.send(&[rst_stream(1, ErrorCode::CANCEL), data(5, false, &first(600))]);
     assert_eq!(pair.events(), ["1 ended: reset by the client: CANCEL"]);
-    assert_eq!(pair.server.assembling_bytes, 600);
+    assert_eq!(pair.server.assembling.bytes(), 600);
+}
+
+#[test]
+fn what_all_connections_hold_together_is_bounded_and_given_back() {
+    let transit = Budget::new(1000);
+    let mut pairs = [(); 3].map(|()| Pair::counted_in(Limits::default(), &transit));
+    let first = |length: u16| [&[0, 0, 0][..], &length.to_be_bytes(), b"x"].concat();
+    for pair in &mut pairs {
+        pair.open(1);
+    }
+    let [one, other, third] = &mut pairs;
+    one.send(&[data(1, false, &first(600))]);
+    assert_eq!(one.events(), [""; 0]);
+    other.send(&[data(1, false, &first(600))]);
+    let text = "1 ended: refused: a message of 600 bytes, and no room for it: other messages take \
+                all that there is";
+    assert_eq!(other.events(), [text]);
+    assert!(other.frames()[0].contains("grpc-status=8"));
+    third.send(&[settings(&[(4, 0)])]);
+    let stream = third.stream(1);
+    let refused = third.server.send_message(stream, &[b'x'; 400], &[], b"");
+    assert_eq!(refused, Err(SendError::NoRoom { stream, bytes: 400 }));
+    third.frames();
+    drop(pairs);
+    assert_eq!(transit.share().grow(1000), Ok(()));
 }

@@ -103,7 +103,9 @@ fn leaving_is_announced_and_then_final() {
     pair.server.go_away();
     assert_eq!(pair.frames(), ["GOAWAY 2147483647 NO_ERROR", "PING leaving?"]);
     pair.send(&[request(3, true), ping(flag::ACK, *b"leaving?"), request(5, true)]);
-    assert_eq!(pair.events(), ["3 opened /echo", "3 half-closed"]);
+    let refused =
+        "refused: the connection is being closed; the request can be sent again on another";
+    assert_eq!(pair.events(), ["3 opened /echo", "3 half-closed", refused]);
     assert_eq!(pair.frames(), ["GOAWAY 3 NO_ERROR", "RST_STREAM 5 REFUSED_STREAM"]);
     assert!(!pair.server.is_drained());
     pair.server.finish(stream, Status::Ok, "");

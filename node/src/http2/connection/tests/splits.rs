@@ -171,7 +171,10 @@ mod echo {
                     let _ = server.send_message(stream, b"", &[message], b"");
                 }
                 Event::HalfClosed { stream } => server.finish(stream, Status::Ok, ""),
-                Event::Opened { .. } | Event::Ended { .. } | Event::GoAway { .. } => {}
+                Event::Opened { .. }
+                | Event::Refused { .. }
+                | Event::Ended { .. }
+                | Event::GoAway { .. } => {}
             }
         }
     }
@@ -195,7 +198,7 @@ mod echo {
             writes in prop::collection::vec(1..5000usize, 1..20),
         ) {
             let limits = Limits { output_bytes_max: 6000, ..Limits::default() };
-            let mut server = Connection::new(limits);
+            let mut server = Connection::new(limits, &Budget::default());
             let now = crate::clock::now();
             let mut opening = [&PREFACE[..], &settings(&[(4, initial)]), &frame::settings_ack()].concat();
             let mut expected = [vec![], vec![], vec![]];
