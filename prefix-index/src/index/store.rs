@@ -16,11 +16,12 @@ use std::{ops::RangeBounds, sync::Arc};
 pub(super) use holders::{Holder, Place, Share};
 use pack::Packing;
 pub(super) use pack::Step;
+use smallvec::SmallVec;
 
 use super::{
     pool::{Buddies, Pool},
     snapshot::{FrozenCell, FrozenRun},
-    table::{Arenas, Position, Table},
+    table::{Arenas, Position, READY, Table},
     view::{CELL_BLOCKS, Cell, CellId, Run, RunId, Shared, View, chunk_bits},
 };
 use crate::{
@@ -81,12 +82,6 @@ impl Run {
         self.sequence.store(sequence.wrapping_add(1), Ordering::Release);
     }
 }
-
-/// How many blocks ahead a loop over names asks for memory.
-const WARM_AHEAD: usize = 12;
-
-/// How many cells ahead a loop over a run asks for memory.
-const WARM_CELLS_AHEAD: usize = 5;
 
 /// Everything stored.
 #[derive(Debug)]
@@ -162,11 +157,6 @@ impl Store {
         names: [Option<BlockHash>; NAMES],
     ) -> [Option<Position>; NAMES] {
         self.arenas.view.find_batch(names)
-    }
-
-    /// Has the table's line for this name on its way to the core.
-    fn warm(&self, hash: BlockHash) {
-        self.table.warm(&self.arenas, hash);
     }
 
     pub(super) fn shape(&self, run: RunId) -> Shape {
@@ -268,22 +258,20 @@ impl Store {
         let (len, holders) = self.run(run).len_and_holders();
         let added = u32::try_from(hashes.len()).expect("a run is short");
         self.run(run).set_len_holders(len + added, holders);
-        let mut ahead = hashes.iter();
-        ahead.by_ref().take(WARM_AHEAD).for_each(|&hash| self.warm(hash));
-        for &hash in hashes {
-            if let Some(&hash) = ahead.next() {
-                self.warm(hash);
+        for hashes in hashes.chunks(READY) {
+            self.table.make_ready(&self.arenas.view, hashes.iter().copied());
+            for &hash in hashes {
+                if free == CELL_BLOCKS {
+                    tail = self.take_cell(run, tail);
+                    free = 0;
+                }
+                let cell = self.cell(tail);
+                if let Some(block) = cell.blocks.get(free) {
+                    block.store(hash.get(), Ordering::Release);
+                }
+                self.table.insert(&mut self.arenas, hash, Position::new(tail, free));
+                free += 1;
             }
-            if free == CELL_BLOCKS {
-                tail = self.take_cell(run, tail);
-                free = 0;
-            }
-            let cell = self.cell(tail);
-            if let Some(block) = cell.blocks.get(free) {
-                block.store(hash.get(), Ordering::Release);
-            }
-            self.table.insert(&mut self.arenas, hash, Position::new(tail, free));
-            free += 1;
         }
         self.run(run).tail.store(tail, Ordering::Relaxed);
         self.blocks += u64::from(added);
@@ -296,37 +284,36 @@ impl Store {
         let mut id = self.run(run).tail.load(Ordering::Relaxed);
         let mut excess = old - len;
         self.blocks -= u64::from(excess);
-        let mut scout = id;
-        for _ in 0..WARM_CELLS_AHEAD {
-            scout = self.warm_cell(scout);
-        }
         while 0 < excess {
-            scout = self.warm_cell(scout);
-            for at in (0..CELL_BLOCKS).rev() {
-                let Some(hash) = block(self.cell(id), at) else { continue };
-                if excess == 0 {
-                    break;
-                }
-                self.table.remove(&mut self.arenas, hash, Position::new(id, at));
-                if let Some(block) = self.cell(id).blocks.get(at) {
-                    block.store(0, Ordering::Release);
+            let last = self.last_blocks(id, READY.min(excess as usize));
+            self.table.make_ready(&self.arenas.view, last.iter().map(|&(hash, _)| hash));
+            for (hash, position) in last {
+                self.table.remove(&mut self.arenas, hash, position);
+                self.set_block(position, 0);
+                if occupied(self.cell(id), ..) == 0 {
+                    let before = self.cell(id).prev.load(Ordering::Relaxed);
+                    self.free_cell(id);
+                    id = before;
                 }
                 excess -= 1;
-            }
-            if occupied(self.cell(id), ..) == 0 {
-                let before = self.cell(id).prev.load(Ordering::Relaxed);
-                self.free_cell(id);
-                id = before;
             }
         }
         self.run(run).tail.store(if len == 0 { 0 } else { id }, Ordering::Relaxed);
     }
 
-    /// Has the table's lines for a cell's blocks on their way; answers the cell before it.
-    fn warm_cell(&self, id: CellId) -> CellId {
-        let cell = self.cell(id);
-        (0..CELL_BLOCKS).filter_map(|at| block(cell, at)).for_each(|hash| self.warm(hash));
-        cell.prev.load(Ordering::Relaxed)
+    /// The last `count` blocks up to a cell, the last first.
+    fn last_blocks(&self, cell: CellId, count: usize) -> SmallVec<[(BlockHash, Position); READY]> {
+        let (mut last, mut id) = (SmallVec::new(), cell);
+        while last.len() < count {
+            let cell = self.cell(id);
+            for at in (0..CELL_BLOCKS).rev() {
+                if let Some(hash) = block(cell, at).filter(|_| last.len() < count) {
+                    last.push((hash, Position::new(id, at)));
+                }
+            }
+            id = cell.prev.load(Ordering::Relaxed);
+        }
+        last
     }
 
     fn cell_before(&self, cell: &Cell, run: RunId) -> Option<&Cell> {

@@ -11,11 +11,14 @@
 
 mod arenas;
 
+mod batch;
+
 mod writer;
 
 mod pack;
 
 pub(super) use arenas::Arenas;
+pub(super) use batch::READY;
 pub(super) use writer::Table;
 
 use super::view::{CellId, LINE_SLOTS, Line, SEGMENT_LINES, View};
@@ -112,6 +115,14 @@ impl LineMatch {
         });
         Self { two, decides: but_two == 0 && mask(slots, |slot| slot == 0) != 0 }
     }
+
+    /// Which of the two has the name, if these are what they name.
+    #[inline]
+    fn choose(&self, blocks: [u64; 2], name: BlockHash) -> Option<Position> {
+        let [first, second] = self.two;
+        let [first_is, second_is] = blocks.map(|block| block == name.get());
+        (first_is | second_is).then_some(if first_is { first } else { second })
+    }
 }
 
 /// A bit for each slot that is so. Without a branch, which would be taken at random.
@@ -163,13 +174,18 @@ impl View {
         // Loops and not `map`: the compiler makes straight code of these.
         let mut slots = [[0; LINE_SLOTS]; PROBES];
         let mut homes = [Home::default(); PROBES];
+        let mut entries = 0;
         for ((name, home), slots) in names.iter().zip(&mut homes).zip(&mut slots) {
             let Some(name) = name else { continue };
             *home = Home::of(*name);
-            if let Some(line) = self.line_of(*home) {
+            let entry = self.entry_of(*home);
+            entries |= entry;
+            if let Some(line) = self.line_of(entry, *home) {
                 *slots = line.load();
             }
         }
+        // A name may be in the next segment then, though its line has room.
+        let overflowed = entries & OVERFLOWED != 0;
         let mut candidates = [LineMatch::default(); PROBES];
         let mut blocks = [[0; 2]; PROBES];
         for (((home, slots), candidate), blocks) in
@@ -178,65 +194,29 @@ impl View {
             *candidate = LineMatch::of(slots, *home);
             *blocks = candidate.two.map(|position| self.name_at(position));
         }
-        self.decide(names, &candidates, &blocks)
-    }
-
-    /// The same for many names. Loops that wait for memory do nothing else: a core looks only some
-    /// hundred steps ahead for the next load.
-    pub(super) fn find_batch<const NAMES: usize>(
-        &self,
-        names: [Option<BlockHash>; NAMES],
-    ) -> [Option<Position>; NAMES] {
-        let mut homes = [Home::default(); NAMES];
-        let mut lines = [None; NAMES];
-        for ((name, home), line) in names.iter().zip(&mut homes).zip(&mut lines) {
-            let Some(name) = name else { continue };
-            *home = Home::of(*name);
-            *line = self.line_of(*home);
-        }
-        let loaded = lines.iter().flatten().fold(0, |loaded, line| loaded | line.warm());
-        std::hint::black_box(loaded);
-        let mut candidates = [LineMatch::default(); NAMES];
-        for ((line, home), candidate) in lines.iter().zip(&homes).zip(&mut candidates) {
-            let Some(line) = line else { continue };
-            *candidate = LineMatch::of(&line.load(), *home);
-        }
-        let mut blocks = [[0; 2]; NAMES];
-        for (candidate, blocks) in candidates.iter().zip(&mut blocks) {
-            *blocks = candidate.two.map(|position| self.name_at(position));
-        }
-        self.decide(names, &candidates, &blocks)
-    }
-
-    /// Where each name is, by what its line and the blocks that it names said.
-    #[inline]
-    fn decide<const NAMES: usize>(
-        &self,
-        names: [Option<BlockHash>; NAMES],
-        candidates: &[LineMatch; NAMES],
-        blocks: &[[u64; 2]; NAMES],
-    ) -> [Option<Position>; NAMES] {
-        let mut found = [None; NAMES];
+        let mut found = [None; PROBES];
         for (((name, candidate), blocks), found) in
-            names.iter().zip(candidates).zip(blocks).zip(&mut found)
+            names.iter().zip(&candidates).zip(&blocks).zip(&mut found)
         {
             let Some(name) = name else { continue };
-            let [first, second] = candidate.two;
-            let [first_is, second_is] = blocks.map(|block| block == name.get());
-            if first_is | second_is {
-                *found = Some(if first_is { first } else { second });
-            } else if !candidate.decides {
+            *found = candidate.choose(*blocks, *name);
+            if found.is_none() && (overflowed || !candidate.decides) {
                 *found = self.find(*name);
             }
         }
         found
     }
 
+    /// What the directory says of a name; zero, which no segment is, if it says nothing.
     #[inline]
-    fn line_of(&self, home: Home) -> Option<&Line> {
-        let entry = self.directory.get(home.directory_index(self.directory.len()))?;
-        let segment = entry.load(Ordering::Acquire) & !OVERFLOWED;
-        self.segments.get(segment)?.lines.get(home.line)
+    fn entry_of(&self, home: Home) -> u32 {
+        let entry = self.directory.get(home.directory_index(self.directory.len()));
+        entry.map_or(0, |entry| entry.load(Ordering::Acquire))
+    }
+
+    #[inline]
+    fn line_of(&self, entry: u32, home: Home) -> Option<&Line> {
+        self.segments.get(entry & !OVERFLOWED)?.lines.get(home.line)
     }
 
     /// What is stored at `position`; zero for nothing.
@@ -244,12 +224,6 @@ impl View {
     fn name_at(&self, position: Position) -> u64 {
         let block = self.cells.get(position.cell()).and_then(|cell| cell.blocks.get(position.at()));
         block.map_or(0, |block| block.load(Ordering::Acquire))
-    }
-
-    /// Has a name's line on its way to the core when it is needed soon.
-    #[inline]
-    pub(super) fn warm(&self, name: BlockHash) {
-        std::hint::black_box(self.line_of(Home::of(name)).map_or(0, Line::warm));
     }
 
     #[inline]

@@ -14,8 +14,10 @@ use crate::model::Model;
 pub(crate) enum Names {
     /// As hashing gives them.
     Spread,
-    /// All for one segment of the table, and one line of it.
-    Colliding,
+    /// All for one segment of the table, which has room for some hundred.
+    OneSegment,
+    /// All for one line of it.
+    OneLine,
 }
 
 /// What a history is like.
@@ -192,7 +194,8 @@ impl History {
         let value = match self.shape.names {
             Names::Spread => spread,
             // The table finds a home by the bits of `scatter`: 32 for the segment, 6 for the line.
-            Names::Colliding => gather(0x1234_5678 << 32 | (spread & 0xffff_ffc0) | 9),
+            Names::OneSegment => gather(0x1234_5678 << 32 | (spread & 0xffff_ffff)),
+            Names::OneLine => gather(0x1234_5678 << 32 | (spread & 0xffff_ffc0) | 9),
         };
         BlockHash::new(value).unwrap_or(BlockHash::new(1).unwrap())
     }

@@ -41,6 +41,11 @@ impl SegmentState {
         Self { entries: 0, depth, prefix, passed: [0; SEGMENT_LINES] }
     }
 
+    /// Has what an insertion or removal in this line reads on its way to the core.
+    pub(super) fn warm(&self, line: usize) -> u32 {
+        self.entries | self.passed.get(line).map_or(0, |&passed| passed.into())
+    }
+
     /// Notes that one entry more, or one less, passed these lines.
     fn pass(&mut self, lines: Passed, more: bool) {
         for step in 0..lines.count {
@@ -84,15 +89,6 @@ impl Table {
 
     pub(in crate::index) fn bytes(&self) -> usize {
         self.segments.capacity() * size_of::<SegmentState>()
-    }
-
-    /// Has what an insertion or removal of this name reads on its way to the core.
-    #[inline]
-    pub(in crate::index) fn warm(&self, arenas: &Arenas, hash: BlockHash) {
-        arenas.view.warm(hash);
-        let segment = arenas.segment_of(Home::of(hash));
-        let state = self.segments.get(segment as usize);
-        std::hint::black_box(state.map_or(0, |state| state.entries));
     }
 
     /// Adds a block that is not in the table.
