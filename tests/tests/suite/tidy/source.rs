@@ -12,10 +12,11 @@ const LINES_MAX: usize = 400;
 const LONGER: [(&str, &str); 0] = [];
 
 /// Tests, or what they are made of, that let time pass, and why.
-const SLEEPS: [(&str, &str); 11] = [
+const SLEEPS: [(&str, &str); 12] = [
     ("node/src/bench/metronome.rs", "waiting is what a metronome is for"),
     ("node/src/discovery/file/tests.rs", "asks again and again until the file was read"),
     ("node/src/supervision/tree/tests.rs", "asks again and again until actors have changed"),
+    ("raft/tests/suite/store/crash.rs", "kills at a random moment, which is what it is about"),
     ("tests/src/body.rs", "a body that rests between its parts, as its script says"),
     ("tests/src/conversations/play.rs", "people think between their turns"),
     ("tests/src/conversations/tests.rs", "a server that takes its time, under paused time"),
