@@ -41,7 +41,7 @@ pub use self::{
     record::{Confirmed, Grant, Record, Standing},
     status::{Answer, Denied, Led, Offer, Refused, Round, Status, Told, Verdict},
 };
-use crate::identity::{Generation, Position, ReplicaName, Seat};
+use crate::identity::{DiskId, Generation, Position, ReplicaName, Seat};
 
 /// What a replica is at, beside its [`Standing`].
 #[derive(Debug)]
@@ -332,6 +332,8 @@ impl Forming {
         self.position = None;
         self.led = None;
         self.record.standing = Standing::Empty;
+        // The log gives one id to one disk, and this one's must not be used any more.
+        self.record.disk = DiskId(self.random.u128(..));
         effects.persist = Some(self.record.clone());
     }
 

@@ -11,6 +11,9 @@
 //! - [`peers`]: where replicas are.
 //! - [`forming`]: which replica begins a log, and when; who joins whose.
 //! - [`membership`]: which replicas vote.
+//! - [`transport`]: how one replica talks to another.
+//! - `network`: openraft's messages over a transport.
+//! - [`cluster`]: a replica, whole: what drives it, and a handle for everybody else.
 
 pub mod store;
 pub mod types;
@@ -26,5 +29,11 @@ pub mod peers;
 pub mod forming;
 
 pub mod membership;
+
+pub mod transport;
+
+mod network;
+
+pub mod cluster;
 
 pub use types::{Payload, Replica, ReplicaId, Types};

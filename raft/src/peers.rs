@@ -6,8 +6,9 @@
 
 mod book;
 
-use std::{fmt, net::IpAddr, num::ParseIntError, str::FromStr};
+use std::{fmt, io, net::IpAddr, num::ParseIntError, str::FromStr};
 
+use futures_util::future::BoxFuture;
 use serde::{Deserialize, Serialize};
 
 pub use self::book::{ADDRESSES_MAX, Book};
@@ -75,6 +76,12 @@ pub enum BadSize {
     Zero,
     #[error("--cluster-size {0} is more than {ADDRESSES_MAX}")]
     TooMany(u16),
+}
+
+/// Finds what a DNS name means at the moment.
+pub trait Resolve: Send + Sync + 'static {
+    /// The addresses behind `name`, each with its port. Asked again and again.
+    fn resolve(&self, name: &Address) -> BoxFuture<'static, io::Result<Vec<Address>>>;
 }
 
 impl Peers {
