@@ -15,6 +15,9 @@ mod audits;
 mod batches;
 
 #[cfg(test)]
+mod clusters;
+
+#[cfg(test)]
 mod forming;
 
 #[cfg(test)]
@@ -28,6 +31,9 @@ mod machines;
 
 #[cfg(test)]
 mod replay;
+
+#[cfg(test)]
+mod simulated;
 
 #[cfg(test)]
 mod snapshot_files;
