@@ -2,8 +2,10 @@
 
 use std::{
     fmt::{self, Write as _},
-    io,
-    time::UNIX_EPOCH,
+    io, panic,
+    panic::PanicHookInfo,
+    thread,
+    time::{Duration, UNIX_EPOCH},
 };
 
 use serde_json::{Map, Value};
@@ -25,6 +27,10 @@ use tracing_subscriber::{
 };
 
 use crate::clock;
+
+mod outlet;
+
+pub use outlet::Outlet;
 
 /// How a line is laid out.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -52,8 +58,18 @@ pub struct LogSettings {
     pub level: Level,
 }
 
+/// The log. Dropping it waits a little until what was logged is written.
+#[derive(Debug)]
+pub struct Log(Outlet);
+
+/// A log that is not taken keeps the process from ending for so long at most.
+const LAST_WORDS_WITHIN: Duration = Duration::from_millis(300);
+
 /// Starts logging to standard error. Call it once, first.
-pub fn start(settings: LogSettings) {
+pub fn start(settings: LogSettings) -> io::Result<Log> {
+    let outlet = Outlet::start(io::stderr(), |lines| {
+        tracing::warn!(lines, "standard error was not taken in time: log lines were dropped");
+    })?;
     // Libraries speak at their own levels; only what they warn of concerns an operator.
     let filter = Targets::new()
         .with_default(LevelFilter::WARN)
@@ -61,10 +77,34 @@ pub fn start(settings: LogSettings) {
         .with_target("epp", LevelFilter::from_level(settings.level));
     let lines = tracing_subscriber::fmt::layer()
         .event_format(Line { encoder: settings.encoder, time: settings.time })
-        .with_writer(io::stderr)
+        .with_writer(outlet.clone())
         .with_filter(filter);
     // A second start is a defect of the caller that must not end a serving process.
     let _ = tracing_subscriber::registry().with(lines).try_init();
+    // What std says of a panic goes to standard error at once, and may block there for ever.
+    panic::set_hook(Box::new(log_panic));
+    Ok(Log(outlet))
+}
+
+impl Log {
+    /// Where the lines go.
+    pub fn outlet(&self) -> Outlet {
+        self.0.clone()
+    }
+}
+
+impl Drop for Log {
+    fn drop(&mut self) {
+        self.0.flush(LAST_WORDS_WITHIN);
+    }
+}
+
+fn log_panic(panic: &PanicHookInfo<'_>) {
+    let thread = thread::current();
+    let thread = thread.name().unwrap_or_default();
+    let place = panic.location().map(ToString::to_string).unwrap_or_default();
+    let reason = panic.payload_as_str().unwrap_or_default();
+    tracing::error!(thread, place, reason, "a thread panicked");
 }
 
 struct Line {

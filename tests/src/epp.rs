@@ -125,6 +125,29 @@ impl Epp {
     }
 }
 
+impl Ports {
+    /// Finds the log line that says `serving`, and reads the addresses off it. What is bound on every
+    /// address is reached by the loopback one.
+    pub fn in_log(log: &str) -> Option<Self> {
+        let line = log
+            .lines()
+            .filter_map(|line| serde_json::from_str::<Value>(line).ok())
+            .rfind(|line| line.get("msg").is_some_and(|message| message == "serving"))?;
+        let address = |name: &str| {
+            let mut address: SocketAddr = line.get(name)?.as_str()?.parse().ok()?;
+            if address.ip().is_unspecified() {
+                address.set_ip(Ipv4Addr::LOCALHOST.into());
+            }
+            Some(address)
+        };
+        Some(Self {
+            extproc: address("extproc")?,
+            health: address("health")?,
+            metrics: address("metrics")?,
+        })
+    }
+}
+
 /// The sum of all series of `name` on a metrics page.
 pub fn metric(page: &str, name: &str) -> f64 {
     let series = page.lines().filter_map(|line| {
@@ -206,32 +229,12 @@ async fn serving(process: &mut Process) -> Result<Option<Ports>, NeverHappened> 
         if process.exit_status().is_ok_and(|status| status.is_some()) {
             return Some(None);
         }
-        let ports = ports(&process.stderr()).or_else(|| ports(&process.stdout()))?;
+        let ports =
+            Ports::in_log(&process.stderr()).or_else(|| Ports::in_log(&process.stdout()))?;
         let serves = readiness(ports.health).await == Readiness::Serving;
         serves.then_some(Some(ports))
     })
     .await
-}
-
-/// Finds the log line that says `serving`, and reads the addresses off it. What is bound on every
-/// address is reached by the loopback one.
-fn ports(log: &str) -> Option<Ports> {
-    let line = log
-        .lines()
-        .filter_map(|line| serde_json::from_str::<Value>(line).ok())
-        .rfind(|line| line.get("msg").is_some_and(|message| message == "serving"))?;
-    let address = |name: &str| {
-        let mut address: SocketAddr = line.get(name)?.as_str()?.parse().ok()?;
-        if address.ip().is_unspecified() {
-            address.set_ip(Ipv4Addr::LOCALHOST.into());
-        }
-        Some(address)
-    };
-    Some(Ports {
-        extproc: address("extproc")?,
-        health: address("health")?,
-        metrics: address("metrics")?,
-    })
 }
 
 async fn readiness(address: SocketAddr) -> Readiness {
@@ -277,7 +280,7 @@ mod tests {
             health: at([127, 0, 0, 2], 5),
             metrics: at([127, 0, 0, 1], 6),
         };
-        assert_eq!(ports(&log), Some(expected));
-        assert_eq!(ports(""), None);
+        assert_eq!(Ports::in_log(&log), Some(expected));
+        assert_eq!(Ports::in_log(""), None);
     }
 }

@@ -3,8 +3,9 @@
 use std::{env, io::Write as _, process::ExitCode};
 
 use convoy_node::{
-    command_line::{self, Environment, Invocation},
-    logging, replica,
+    command_line::{self, Environment, Invocation, Settings},
+    logging::{self, Log},
+    replica,
 };
 
 /// One small allocation after another, freed on the thread that made it, is what this is best at.
@@ -22,7 +23,16 @@ fn main() -> ExitCode {
             return ExitCode::from(2);
         }
     };
-    logging::start(settings.logging);
+    match logging::start(settings.logging) {
+        Ok(log) => run(*settings, &log),
+        Err(error) => {
+            let _ = writeln!(std::io::stderr(), "epp: the system gives no thread: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(settings: Settings, log: &Log) -> ExitCode {
     // The allocator asks for huge pages, of which most stays empty: without them a small replica
     // takes half the memory. A kernel that does not know the question knows no huge pages either.
     let _ = nix::sys::prctl::set_thp_disable(true);
@@ -33,7 +43,7 @@ fn main() -> ExitCode {
             return ExitCode::FAILURE;
         }
     };
-    match runtime.block_on(replica::run(*settings)) {
+    match runtime.block_on(replica::run(settings, log.outlet())) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             let remedy = error.remedy().unwrap_or_default();

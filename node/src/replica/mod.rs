@@ -12,6 +12,7 @@ use crate::{
     command_line::Settings,
     config::ConfigError,
     health::{LifePhase, Readiness},
+    logging::Outlet,
     server::{Server, tls::TlsError},
     supervision::{StartError, Tree},
     watchdog::{self, Heartbeat},
@@ -33,6 +34,9 @@ const ACTORS_PATIENCE: Duration = Duration::from_secs(1);
 
 /// What the process exits with when its request path hung: the "software error" of `sysexits.h`.
 const HUNG_EXIT_CODE: i32 = 70;
+
+/// How long a process that hung may take to say so. Gateways wait meanwhile.
+const LAST_WORDS_WITHIN: Duration = Duration::from_millis(300);
 
 /// Why a replica did not start, or ended by itself.
 #[derive(Debug, thiserror::Error)]
@@ -85,11 +89,11 @@ pub(crate) struct Replica {
 }
 
 /// Runs a replica until it is told to stop, and has.
-pub async fn run(settings: Settings) -> Result<(), ReplicaError> {
+pub async fn run(settings: Settings, log: Outlet) -> Result<(), ReplicaError> {
     let mut told = Told::listen()?;
     let stop = settings.serving.stop;
-    let mut replica = start::start(settings).await?;
-    watch(&replica.server)?;
+    let mut replica = start::start(settings, &log).await?;
+    watch(&replica.server, log)?;
     replica.readiness.set(LifePhase::Serving);
     let outcome = tokio::select! {
         signal = told.next() => {
@@ -105,7 +109,7 @@ pub async fn run(settings: Settings) -> Result<(), ReplicaError> {
 /// Has a thread of its own end the process when a serving thread, or the thread of everything else,
 /// stands still.
 #[expect(clippy::disallowed_methods, reason = "it shows that this runtime moves, and ends with it")]
-fn watch(server: &Server) -> Result<(), ReplicaError> {
+fn watch(server: &Server, log: Outlet) -> Result<(), ReplicaError> {
     let mut heartbeats = server.heartbeats();
     let own = Heartbeat::default();
     heartbeats.push(own.clone());
@@ -116,8 +120,9 @@ fn watch(server: &Server) -> Result<(), ReplicaError> {
             own.beat();
         }
     });
-    watchdog::watch(heartbeats, clock::now, |thread| {
+    watchdog::watch(heartbeats, clock::now, move |thread| {
         tracing::error!(thread, "the request path has not moved for a second; the process ends");
+        log.flush(LAST_WORDS_WITHIN);
         std::process::exit(HUNG_EXIT_CODE);
     })?;
     Ok(())

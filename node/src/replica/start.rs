@@ -20,7 +20,7 @@ use crate::{
     extproc::{Behaviour, Service},
     health::Readiness,
     http2::Limits,
-    logging::chain,
+    logging::{Outlet, chain},
     metrics::{self, PickMetrics, RequestMetrics, StreamMetrics},
     plugins::PrefixSettings,
     prefix::{self, Prefixes},
@@ -50,7 +50,7 @@ const SIGHTINGS_BYTES_MAX: usize = 128 << 20;
 
 /// Starts a replica. When this returns every port is accepting; whether to say so is left to the
 /// caller.
-pub(super) async fn start(settings: Settings) -> Result<Replica, ReplicaError> {
+pub(super) async fn start(settings: Settings, log: &Outlet) -> Result<Replica, ReplicaError> {
     // Only this call installs a provider, so a refusal means that it is there.
     let _ = ring::default_provider().install_default();
     let checked = config::load(&settings.configuration, &settings.scraping.overrides)?;
@@ -64,6 +64,7 @@ pub(super) async fn start(settings: Settings) -> Result<Replica, ReplicaError> {
 
     let mut registry = Registry::default();
     metrics::register_build(&mut registry);
+    log.register(&mut registry);
     let streams = StreamMetrics::register(&mut registry);
     let picks = PickMetrics::register(&mut registry);
     let requests = RequestMetrics::register(&mut registry);

@@ -40,14 +40,21 @@ pub enum StartError {
 impl Process {
     /// Starts `command`; its output goes to `<logs>/<name>.out` and `<logs>/<name>.err`, appended
     /// to what an earlier process of that name left there.
-    pub fn start(name: &str, mut command: Command, logs: &Path) -> Result<Self, StartError> {
+    pub fn start(name: &str, command: Command, logs: &Path) -> Result<Self, StartError> {
+        let stderr = append(&logs.join(format!("{name}.err")))?;
+        Self::start_telling(name, command, logs, stderr)
+    }
+
+    /// The same, but standard error is `stderr`, and nobody's to read but the caller's.
+    pub fn start_telling(
+        name: &str,
+        mut command: Command,
+        logs: &Path,
+        stderr: impl Into<Stdio>,
+    ) -> Result<Self, StartError> {
         let stdout = logs.join(format!("{name}.out"));
+        command.stdin(Stdio::null()).stdout(append(&stdout)?).stderr(stderr).process_group(0);
         let stderr = logs.join(format!("{name}.err"));
-        command
-            .stdin(Stdio::null())
-            .stdout(append(&stdout)?)
-            .stderr(append(&stderr)?)
-            .process_group(0);
         let program = PathBuf::from(command.get_program());
         let child = die_with_parent::spawn(command)
             .map_err(|source| StartError::Program { program, source })?;

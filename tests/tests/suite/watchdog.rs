@@ -1,6 +1,8 @@
 //! Claims about a picker whose request path stands still. Envoy would wait for it as long as its
 //! message timeout allows, so the picker's own watchdog has to end it.
 
+mod unread_log;
+
 use std::net::SocketAddr;
 use std::path::Path;
 use std::process::Command;
@@ -29,9 +31,14 @@ const PATIENCE: Duration = Duration::from_secs(30);
 /// What the process exits with when its request path hangs.
 const HUNG: i32 = 70;
 
+/// Starts the picker that [`blockable`] orders.
+async fn started(files: &Path) -> Epp {
+    Epp::start_as("epp", blockable(files), files).await.unwrap()
+}
+
 /// A picker of one endpoint, which blocks the thread that serves a request for as long as the
 /// request's header `test-epp-block` says.
-async fn blockable(files: &Path) -> Epp {
+fn blockable(files: &Path) -> Command {
     epp::list_endpoints(files, &[SocketAddr::from(([192, 168, 1, 2], 8000))]).unwrap();
     let plugins = json!([
         { "type": "blocking-testing-filter", "parameters": { "blocksAtMost": "1m" } },
@@ -53,7 +60,7 @@ async fn blockable(files: &Path) -> Epp {
         .args(["--grpc-port", "0", "--grpc-health-port", "0", "--metrics-port", "0"])
         .arg("--config-file")
         .arg(path);
-    Epp::start_as("epp", command, files).await.unwrap()
+    command
 }
 
 /// Asks for a pick that blocks its thread for so long; true when somebody was picked.
@@ -82,7 +89,7 @@ async fn ask(picker: SocketAddr, block: &str) -> Result<bool, Status> {
 #[tokio::test]
 async fn a_picker_that_hangs_ends_itself_within_two_seconds_and_says_why() {
     let files = Scratch::new("watchdog").unwrap();
-    let mut picker = blockable(files.path()).await;
+    let mut picker = started(files.path()).await;
     let extproc = picker.ports().extproc;
     let asked_at = Instant::now();
     let ended = async {
@@ -102,7 +109,7 @@ async fn a_picker_that_hangs_ends_itself_within_two_seconds_and_says_why() {
 #[tokio::test]
 async fn a_picker_that_is_held_up_for_less_than_a_second_goes_on() {
     let files = Scratch::new("watchdog").unwrap();
-    let mut picker = blockable(files.path()).await;
+    let mut picker = started(files.path()).await;
     for block in ["300ms", "300ms", "300ms", "300ms", "0s"] {
         assert!(ask(picker.ports().extproc, block).await.unwrap(), "{block}");
     }
@@ -113,7 +120,7 @@ async fn a_picker_that_is_held_up_for_less_than_a_second_goes_on() {
 #[tokio::test]
 async fn a_picker_that_was_stopped_whole_is_not_taken_for_one_that_hangs() {
     let files = Scratch::new("watchdog").unwrap();
-    let mut picker = blockable(files.path()).await;
+    let mut picker = started(files.path()).await;
     assert!(ask(picker.ports().extproc, "0s").await.unwrap());
     picker.process().pause().unwrap();
     // Three seconds without a beat, by any clock but the watchdog's own running time, are three
