@@ -1,8 +1,9 @@
 //! What the log costs: entries a second, what one takes, and how long a large log takes to open.
 //!
 //! `cargo bench -p convoy-raft` measures a cluster of one, so that disk and engine are all there is.
-//! Without arguments it also prints latencies, the CPU time of an entry at a few rates, and opens a
-//! log of 1 GB, which it makes once under `target/`.
+//! It also prints latencies, the CPU time of an entry at a few rates, and how long a log of 1 GB takes
+//! to open, which it makes once under `target/`, and how much disk one takes. `-- latencies`, `rates`,
+//! `space` or `recovery` prints one alone.
 
 #![allow(
     clippy::print_stdout,
@@ -20,6 +21,8 @@ mod alone;
 mod machine;
 
 use std::fs;
+use std::ops::Range;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -52,9 +55,18 @@ fn main() {
         tokio::runtime::Builder::new_multi_thread().enable_all().build().expect("threads");
     entries(&mut criterion, &runtime);
     criterion.final_summary();
-    if std::env::args().skip(1).all(|argument| argument.starts_with("--bench")) {
+    let asked: Vec<String> = std::env::args().skip(1).filter(|arg| !arg.starts_with('-')).collect();
+    let wanted = |name: &str| asked.is_empty() || asked.iter().any(|asked| asked == name);
+    if wanted("latencies") {
         latencies(&runtime);
+    }
+    if wanted("rates") {
         rates(&runtime);
+    }
+    if wanted("space") {
+        space(&runtime);
+    }
+    if wanted("recovery") {
         recovery(&runtime);
     }
 }
@@ -99,6 +111,8 @@ fn rates(runtime: &Runtime) {
     for rate in [25_u32, 100, 200] {
         let directory = tempfile::tempdir().expect("a directory");
         let alone = runtime.block_on(Alone::begin(directory.path()));
+        // Past the first turn of the side files, which grow during it.
+        runtime.block_on(alone.propose(6000, 256, ENTRY_BYTES));
         let idle = cpu_over(|| runtime.block_on(async { tokio::time::sleep(QUIET).await }));
         let busy = cpu_over(|| runtime.block_on(alone.propose_at(rate, 4 * rate, ENTRY_BYTES)));
         let each = busy.saturating_sub(idle) / (4 * rate);
@@ -107,6 +121,33 @@ fn rates(runtime: &Runtime) {
         );
         runtime.block_on(alone.end());
     }
+}
+
+/// How large the files get of a log that is purged whenever it has twice the bytes that it keeps.
+fn space(runtime: &Runtime) {
+    const KEPT_BYTES: usize = 64 * 1024 * 1024;
+    let kept = (KEPT_BYTES / ENTRY_BYTES) as u64;
+    let directory = tempfile::tempdir().expect("a directory");
+    runtime.block_on(async {
+        let mut store = open(directory.path()).await;
+        let mut disk_bytes_max = 0;
+        for first in (0..20 * kept).step_by(64) {
+            append(&mut store, first..first + 64).await;
+            if first % kept == 0 && kept < first {
+                store.purge(log_id(first - kept)).await.expect("an open store");
+            }
+            disk_bytes_max = disk_bytes_max.max(disk_bytes(directory.path()));
+        }
+        let [kept, max] = [KEPT_BYTES as u64, disk_bytes_max].map(|bytes| bytes / 1_000_000);
+        println!("a log of {kept} to {} MB takes at most {max} MB of disk", 2 * kept);
+        store.close().await;
+    });
+}
+
+fn disk_bytes(directory: &Path) -> u64 {
+    let log = directory.join("log");
+    let files = [log.join("sled/db"), log.join("side-0"), log.join("side-1")];
+    files.iter().map(|file| file.metadata().expect("a file of the log").blocks() * 512).sum()
 }
 
 fn recovery(runtime: &Runtime) {
@@ -134,10 +175,7 @@ fn large_log(runtime: &Runtime) -> PathBuf {
         let mut store = open(&directory).await;
         let entries = (LARGE_LOG_BYTES / ENTRY_BYTES) as u64;
         for first in (0..entries).step_by(256) {
-            let (sender, flushed) = Types::oneshot();
-            let entries = (first..first + 256).map(entry);
-            store.append(entries, IOFlushed::signal(sender)).await.expect("an open store");
-            flushed.await.expect("an answer").expect("a writable disk");
+            append(&mut store, first..first + 256).await;
         }
         println!("a log of 1 GB was made in {:.0?}: {:?}", begun.elapsed(), store.figures());
         store.close().await;

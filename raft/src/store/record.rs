@@ -271,3 +271,6 @@ impl Assembly {
         Ok(Chained { entry, chain })
     }
 }
+
+#[cfg(test)]
+mod tests;

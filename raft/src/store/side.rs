@@ -158,3 +158,6 @@ fn read_whole(file: &File) -> io::Result<Vec<u8>> {
     file.read_exact_at(&mut content, 0)?;
     Ok(content)
 }
+
+#[cfg(test)]
+mod tests;

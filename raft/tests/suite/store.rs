@@ -5,6 +5,7 @@ mod conformance;
 mod crash;
 mod damage;
 mod disk;
+mod failing;
 mod machine;
 mod model;
 mod operation;

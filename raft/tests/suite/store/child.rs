@@ -44,8 +44,21 @@ pub(super) struct Orders {
 const ORDERS: &str = "CONVOY_STORE_CHILD";
 
 impl Orders {
-    /// Starts a child. `preloaded` is a library that it loads before all others.
-    pub(super) fn start(&self, preload: Option<(&Path, &Path)>) -> Child {
+    pub(super) fn start(&self) -> Child {
+        self.command().spawn().unwrap()
+    }
+
+    /// Starts a child that is recorded, with these limits.
+    pub(super) fn start_recorded(&self, recorder: &Recorder, limits: &[(&str, u64)]) -> Child {
+        let mut command = self.command();
+        command.env("LD_PRELOAD", &recorder.library);
+        command.env("CONVOY_RECORD_TO", &recorder.recording);
+        command.env("CONVOY_RECORD_UNDER", self.directory.parent().unwrap());
+        command.envs(limits.iter().map(|(name, limit)| (name, limit.to_string())));
+        command.spawn().unwrap()
+    }
+
+    fn command(&self) -> Command {
         let Self { directory, report, seed, operations, bytes } = self;
         let (directory, report) = (directory.display(), report.display());
         let mut command = Command::new(std::env::current_exe().unwrap());
@@ -57,12 +70,7 @@ impl Orders {
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(Stdio::null());
-        if let Some((library, recording)) = preload {
-            command.env("LD_PRELOAD", library);
-            command.env("CONVOY_RECORD_TO", recording);
-            command.env("CONVOY_RECORD_UNDER", self.directory.parent().unwrap());
-        }
-        command.spawn().unwrap()
+        command
     }
 
     fn from_environment() -> Option<Self> {
@@ -75,12 +83,34 @@ impl Orders {
     }
 }
 
+/// A library that records what a process does to its files, and where it records it.
+pub(super) struct Recorder {
+    library: PathBuf,
+    pub(super) recording: PathBuf,
+}
+
+impl Recorder {
+    /// Compiles the library, in `directory`.
+    pub(super) fn in_directory(directory: &Path) -> Self {
+        let library = directory.join("recorder.so");
+        let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/suite/store/recorder.c");
+        let compiled = Command::new("cc")
+            .args(["-shared", "-fPIC", "-O1", "-o"])
+            .args([&library, &source])
+            .args(["-ldl", "-lpthread"])
+            .output()
+            .expect("a C compiler, which ring needs as well");
+        assert!(compiled.status.success(), "{}", String::from_utf8_lossy(&compiled.stderr));
+        Self { library, recording: directory.join("recording") }
+    }
+}
+
 /// What a process finds in the log at `log`, if it gets so far.
 pub(super) fn look(log: &Path, bytes: u64) -> Said {
     let report = log.with_extension("report");
     let directory = log.to_owned();
     let orders = Orders { directory, report: report.clone(), seed: 0, operations: 0, bytes };
-    orders.start(None).wait().unwrap();
+    orders.start().wait().unwrap();
     Said::read(&fs::read_to_string(report).unwrap_or_default())
 }
 

@@ -91,7 +91,7 @@ impl Log {
 
 /// Runs a child until it has said enough, or kills it at some moment after its start.
 fn live(orders: &Orders, at_start: bool, random: &mut fastrand::Rng) -> Said {
-    let mut child = orders.start(None);
+    let mut child = orders.start();
     if orders.operations == 0 {
         assert!(child.wait().unwrap().success(), "cannot look at the log");
     } else {

@@ -37,7 +37,7 @@ fn inflict_often(damages: u64, operations: u64, bytes: u64) {
         operations,
         bytes,
     };
-    assert!(orders.start(None).wait().unwrap().success());
+    assert!(orders.start().wait().unwrap().success());
     let whole = Said::read(&fs::read_to_string(&orders.report).unwrap());
     let mut random = fastrand::Rng::with_seed(seed);
     let mut outcomes = BTreeMap::new();

@@ -7,10 +7,9 @@
 //! and `CONVOY_STORE_BYTES` how much is written.
 
 use std::fs;
-use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::path::Path;
 
-use super::child::{self, Orders, Said};
+use super::child::{self, Orders, Recorder, Said};
 use super::disk::{self, Disk, FATES, Fate};
 use super::model::{self, Held};
 use super::tools;
@@ -57,25 +56,11 @@ fn check(before: &Said, found: &Said) -> Result<(), String> {
 
 /// Runs a child to its end, and gives back what was recorded of it.
 fn record(orders: &Orders, directory: &Path) -> Vec<u8> {
-    let library = library(directory);
-    let recording = directory.join("recording");
+    let recorder = Recorder::in_directory(directory);
     fs::create_dir(orders.report.parent().unwrap()).unwrap();
-    let ended = orders.start(Some((&library, &recording))).wait().unwrap();
+    let ended = orders.start_recorded(&recorder, &[]).wait().unwrap();
     assert!(ended.success(), "the recorded process failed: {ended}");
-    fs::read(recording).unwrap()
-}
-
-fn library(directory: &Path) -> PathBuf {
-    let library = directory.join("recorder.so");
-    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/suite/store/recorder.c");
-    let compiled = Command::new("cc")
-        .args(["-shared", "-fPIC", "-O1", "-o"])
-        .args([&library, &source])
-        .args(["-ldl", "-lpthread"])
-        .output()
-        .expect("a C compiler, which ring needs as well");
-    assert!(compiled.status.success(), "{}", String::from_utf8_lossy(&compiled.stderr));
-    library
+    fs::read(recorder.recording).unwrap()
 }
 
 fn open_after_cut(disk: &Disk, orders: &Orders, fate: Fate, random: &mut fastrand::Rng) -> Said {

@@ -13,11 +13,15 @@
  *   R rename                   bytes: from, a zero, to
  *   U unlink, M mkdir, D rmdir bytes: path
  *
+ * It can also play a failing disk: CONVOY_RECORD_WRITES_MAX and CONVOY_RECORD_SYNCS_MAX say after how
+ * many calls each further one fails, but for files named "report".
+ *
  * A write is recorded under one lock with being done. A sync is not done under the lock: what is
  * recorded before its beginning is durable once its end is recorded.
  */
 #define _GNU_SOURCE
 #include <dlfcn.h>
+#include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
 #include <pthread.h>
@@ -35,6 +39,7 @@ static int out = -1;
 static const char *under;
 static size_t under_length;
 static uint64_t syncs;
+static long writes_left = LONG_MAX, syncs_left = LONG_MAX;
 
 #define REAL(type, name, ...) \
     static type (*real_##name)(__VA_ARGS__); \
@@ -45,7 +50,26 @@ static ssize_t real_write_to(int fd, const void *bytes, size_t length) {
     return real_write(fd, bytes, length);
 }
 
+static long limit(const char *name) {
+    const char *text = getenv(name);
+    return text ? atol(text) : LONG_MAX;
+}
+
+/* Counts a call, and says whether it has to fail. */
+static int fails(long *left, const char *path, int error) {
+    const char *name = strrchr(path, '/');
+    if (name && strcmp(name, "/report") == 0) return 0;
+    if (*left > 0) {
+        --*left;
+        return 0;
+    }
+    errno = error;
+    return 1;
+}
+
 __attribute__((constructor)) static void begin(void) {
+    writes_left = limit("CONVOY_RECORD_WRITES_MAX");
+    syncs_left = limit("CONVOY_RECORD_SYNCS_MAX");
     const char *to = getenv("CONVOY_RECORD_TO");
     under = getenv("CONVOY_RECORD_UNDER");
     if (!to || !under) return;
@@ -141,6 +165,10 @@ ssize_t write(int fd, const void *bytes, size_t length) {
     pthread_mutex_lock(&lock);
     struct stat status;
     off_t at = lseek(fd, 0, SEEK_CUR);
+    if (fails(&writes_left, path, ENOSPC)) {
+        pthread_mutex_unlock(&lock);
+        return -1;
+    }
     if ((fcntl(fd, F_GETFL) & O_APPEND) && fstat(fd, &status) == 0) at = status.st_size;
     ssize_t written = real_write_to(fd, bytes, length);
     if (written > 0) record('W', inode_of(fd), (uint64_t)at, bytes, (size_t)written);
@@ -153,7 +181,8 @@ static ssize_t write_at(int fd, const void *bytes, size_t length, off64_t at) {
     char path[PATH_MAX];
     if (!path_of(fd, path)) return real_pwrite64(fd, bytes, length, at);
     pthread_mutex_lock(&lock);
-    ssize_t written = real_pwrite64(fd, bytes, length, at);
+    int full = fails(&writes_left, path, ENOSPC);
+    ssize_t written = full ? -1 : real_pwrite64(fd, bytes, length, at);
     if (written > 0) record('W', inode_of(fd), (uint64_t)at, bytes, (size_t)written);
     pthread_mutex_unlock(&lock);
     return written;
@@ -176,6 +205,10 @@ static int sync_with(int fd, int (*real)(int)) {
     int directory = is_directory(fd);
     uint64_t file = inode_of(fd);
     pthread_mutex_lock(&lock);
+    if (fails(&syncs_left, path, EIO)) {
+        pthread_mutex_unlock(&lock);
+        return -1;
+    }
     uint64_t number = ++syncs;
     record(directory ? 'b' : 'B', file, number, path, directory ? strlen(path) : 0);
     pthread_mutex_unlock(&lock);
