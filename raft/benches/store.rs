@@ -184,12 +184,20 @@ fn large_log(runtime: &Runtime) -> PathBuf {
     directory
 }
 
-fn entry(index: u64) -> Entry {
+/// Appends entries with these indexes, and waits until they are on disk.
+async fn append(store: &mut LogStore, indexes: Range<u64>) {
+    let (sender, flushed) = Types::oneshot();
+    let entry = |index| {
+        let payload = EntryPayload::Normal(payload(ENTRY_BYTES));
+        Entry { log_id: log_id(index), payload }
+    };
+    store.append(indexes.map(entry), IOFlushed::signal(sender)).await.expect("an open store");
+    flushed.await.expect("an answer").expect("a writable disk");
+}
+
+fn log_id(index: u64) -> LogId {
     let leader_id = openraft::impls::leader_id_adv::LeaderId { term: 1, node_id: 1 };
-    Entry {
-        log_id: LogId { leader_id, index },
-        payload: EntryPayload::Normal(payload(ENTRY_BYTES)),
-    }
+    LogId { leader_id, index }
 }
 
 /// Hashes do not compress, and neither does this.
