@@ -263,6 +263,10 @@ impl Written {
     }
 
     fn check(self) -> Result<Asked, UsageError> {
+        let target = self.target.clone().ok_or(UsageError::Missing {
+            flag: "--target",
+            right: "the picker's address, such as 127.0.0.1:9002",
+        })?;
         let load = self.load()?;
         let request = self.request()?;
         let (_, output_tokens) = self.profile.tokens();
@@ -271,10 +275,6 @@ impl Written {
             token_gap: self.token_gap,
             time_to_first_token: self.time_to_first_token,
         };
-        let target = self.target.ok_or(UsageError::Missing {
-            flag: "--target",
-            right: "the picker's address, such as 127.0.0.1:9002",
-        })?;
         let settings = Settings {
             target,
             plaintext: self.plaintext,

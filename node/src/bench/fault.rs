@@ -46,7 +46,9 @@ pub(super) enum Fault {
     LeftBeforeAnswer,
     #[error("OK amid the answer: Envoy would lose a part of it")]
     LeftAmidAnswer,
-    #[error("the stream was to end after the request, and did not within a second")]
+    #[error(
+        "the stream was to end after the request, and did not within a second; does the picker observe responses?"
+    )]
     Stayed,
     #[error("not in time: {waiting_for}")]
     TimedOut { waiting_for: &'static str },

@@ -130,6 +130,21 @@ fn the_manual_s_configuration_with_endpoints_from_a_file_needs_no_kubernetes() {
     );
 }
 
+/// The blocks of YAML in the operator's guide: a configuration, and a list of endpoints.
+fn guide() -> [&'static str; 2] {
+    let text = include_str!("../../README.md");
+    let mut blocks = text.split("```yaml\n").skip(1).filter_map(|block| block.split("```").next());
+    [blocks.next().unwrap(), blocks.next().unwrap()]
+}
+
+#[test]
+fn what_the_guide_shows_can_be_used() {
+    let [configuration, endpoints] = guide();
+    let checked = loaded(configuration).unwrap();
+    assert!(checked.notices.is_empty(), "{:?}", checked.notices);
+    assert_eq!(crate::discovery::file::list::parse(endpoints).unwrap().len(), 2);
+}
+
 #[test]
 fn without_profiles_all_that_is_declared_takes_part() {
     let checked = checked(
