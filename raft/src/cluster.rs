@@ -6,6 +6,7 @@
 //! the same directory. The handle is for everybody else: it proposes, serves other replicas, and tells how things
 //! are, without asking the driver.
 
+mod audit;
 mod driver;
 mod held;
 mod home;

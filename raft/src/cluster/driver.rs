@@ -30,6 +30,7 @@ use crate::{
     batch::Batch,
     forming::{Act, Answer, Effects, Event, Forming, Offer, Refused, Standing},
     identity::{DiskId, ReplicaName, Seat},
+    machine::audit::Audit,
     network::blocking,
     peers::{Address, Peers},
     transport::{
@@ -76,6 +77,9 @@ pub struct Driver<S: Storage> {
     pub(super) admissions: FuturesUnordered<BoxFuture<'static, ()>>,
     pub(super) pending: VecDeque<Event>,
     told: BTreeMap<ReplicaName, Refused>,
+    pub(super) audit: Audit,
+    /// It leads, and its machine differs from the others'.
+    pub(super) odd: bool,
     pub(super) round_since: Duration,
     /// Since when this replica wants to stop.
     pub(super) leaving_since: Option<Duration>,
@@ -127,6 +131,8 @@ impl<S: Storage> Driver<S> {
             admissions: FuturesUnordered::new(),
             pending: VecDeque::new(),
             told: BTreeMap::new(),
+            audit: Audit::default(),
+            odd: false,
             round_since: Duration::ZERO,
             leaving_since: None,
         }
@@ -232,6 +238,9 @@ impl<S: Storage> Driver<S> {
         self.look().await?;
         let statuses = self.heard.values().map(|heard| heard.hello.status.clone()).collect();
         self.step(Event::Seen(statuses)).await?;
+        if self.work.is_none() {
+            self.work = self.audited();
+        }
         self.lead();
         self.publish().await;
         Ok(())

@@ -17,7 +17,7 @@ use crate::{
     identity::{ClusterId, DiskId, Generation, ReplicaName, Seat},
     machine::{
         Applier, ApplierStartError, Founder, LogPosition, Machine, SEMANTICS_FIRST,
-        SnapshotOpenError, StateMachine, Threads, found,
+        SnapshotOpenError, StateMachine, Threads, audit::Audit, found,
     },
     membership::Application,
     network::{Network, blocking},
@@ -61,6 +61,7 @@ impl<S: Storage> Driver<S> {
         let same = self.held.as_ref().is_some_and(|held| place(&held.seat) == place(&seat));
         if !same {
             self.leave_behind().await;
+            (self.audit, self.odd) = (Audit::default(), false);
             match self.open(&seat).await? {
                 Opened::Held(held) => self.held = Some(held),
                 Opened::Forgotten => {

@@ -19,6 +19,10 @@ use crate::{forming::Record, identity::Seat};
 const RECORD: &str = "replica";
 const UNFINISHED: &str = "replica.unfinished";
 const SEATS: &str = "seat-";
+/// Where snapshots of a replica that differed are kept, for diagnosis.
+const ASIDE: &str = "aside";
+/// Each may be hundreds of megabytes.
+const ASIDE_MAX: usize = 3;
 const MAGIC: [u8; 4] = *b"CvRe";
 const FORMAT: u16 = 1;
 /// Magic, format, checksum.
@@ -106,6 +110,22 @@ impl Home {
 
     pub(super) fn snapshots_of(&self, seat: &Seat) -> PathBuf {
         self.of_seat(seat).join("snapshots")
+    }
+
+    /// Moves a file to where it outlives the seat that it comes from. A few of the latest are kept.
+    pub(super) fn keep_aside(&self, path: &Path) -> io::Result<PathBuf> {
+        let aside = self.path.join(ASIDE);
+        fs::create_dir_all(&aside)?;
+        let name = path.file_name().ok_or(io::ErrorKind::InvalidInput)?;
+        let mut before: Vec<_> = fs::read_dir(&aside)?.collect::<Result<_, _>>()?;
+        before.sort_by_cached_key(|entry| entry.metadata().and_then(|data| data.modified()).ok());
+        let gone = (before.len() + 1).saturating_sub(ASIDE_MAX);
+        for entry in before.into_iter().take(gone) {
+            fs::remove_file(entry.path())?;
+        }
+        let kept = aside.join(name);
+        fs::rename(path, &kept)?;
+        Ok(kept)
     }
 
     /// Removes the stores of all seats but these.

@@ -121,15 +121,17 @@ impl<S: Storage> Driver<S> {
         let members = leads.map(|metrics| {
             metrics.membership_config.membership().nodes().map(|(&id, _)| id).collect()
         });
-        let stopped =
-            |held: &super::held::Held<S::Log>| held.applier.reading().load().stopped.is_some();
+        let published = self.held.as_ref().map(|held| held.applier.reading().load_full());
+        let stopped = published.as_ref().is_some_and(|published| published.stopped.is_some());
+        let digests = published.iter().flat_map(|published| published.checkpoints.iter());
         let hello = Hello {
             status: self.forming.status(self.now()),
             advertised: self.config.advertised.clone(),
             configured: self.config.declared,
             committed: committed(metrics),
             members: members.unwrap_or_default(),
-            applies: !self.held.as_ref().is_some_and(stopped),
+            digests: digests.map(|told| (told.position.index, told.digest.0)).collect(),
+            applies: !stopped && !self.odd,
         };
         self.shared.hello.store(Arc::new(hello));
     }

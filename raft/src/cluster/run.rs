@@ -69,6 +69,7 @@ pub fn start<S: Storage>(mut config: Config<S>) -> Result<(Cluster, Driver<S>), 
         configured: config.declared,
         committed: 0,
         members: Vec::new(),
+        digests: Vec::new(),
         applies: true,
     };
     let (outgoing, proposed) = mpsc::channel(PROPOSALS_MAX);

@@ -13,7 +13,7 @@ use tokio::sync::oneshot;
 
 use super::{Cluster, Command, NotSeated, Proposal, ProposeError, Seated, Shared};
 use crate::{
-    identity::Generation,
+    identity::{Generation, ReplicaName},
     machine::Incoming,
     network::{blocking, unexpected},
     transport::{
@@ -71,11 +71,13 @@ impl Shared {
                 Ok(Answer::Hello(Box::new(Hello::clone(&self.hello.load()))))
             }
             Question::Offer(offer) => {
+                is_who_it_says(from, &offer.grant.former)?;
                 let (answer, answered) = oneshot::channel();
                 self.command(Command::Asked(offer, answer))?;
                 Ok(Answer::Offer(answered.await.map_err(|_| Refused::Busy)?))
             }
             Question::Apply { generation, application } => {
+                is_who_it_says(from, &application.name)?;
                 let seated = self.seated.load_full().ok_or(Refused::NotLeader)?;
                 if seated.seat.generation != generation {
                     return Err(Refused::WrongTarget);
@@ -106,12 +108,9 @@ impl Shared {
         }
     }
 
-    /// Notes who is there. Its certificate must carry its name.
+    /// Notes who is there.
     fn meet(&self, from: &Caller, hello: Hello) -> Result<(), Refused> {
-        let said = hello.status.name.clone();
-        if let Some(certificate) = from.name.clone().filter(|certificate| *certificate != said) {
-            return Err(Refused::OtherName { certificate, said });
-        }
+        is_who_it_says(from, &hello.status.name)?;
         // When the driver is busy it hears of this replica in its next round.
         let _later = self.command(Command::Heard(Box::new(hello)));
         Ok(())
@@ -293,6 +292,17 @@ fn install(
     async move {
         let snapshot = Snapshot { meta: snapshot.meta(), snapshot };
         seated.raft.install_full_snapshot(vote, snapshot).await.map_err(failed)
+    }
+}
+
+/// A certificate must carry the name that its owner says it has.
+fn is_who_it_says(from: &Caller, said: &ReplicaName) -> Result<(), Refused> {
+    match &from.name {
+        Some(certificate) if certificate != said => {
+            let (certificate, said) = (certificate.clone(), said.clone());
+            Err(Refused::OtherName { certificate, said })
+        }
+        Some(_) | None => Ok(()),
     }
 }
 

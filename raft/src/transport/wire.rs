@@ -61,6 +61,8 @@ pub(crate) struct Hello {
     pub(crate) committed: u64,
     /// The members of the log that it leads. Who is none of them was removed.
     pub(crate) members: Vec<ReplicaId>,
+    /// Digests of its machine at fixed indexes of its log.
+    pub(crate) digests: Vec<(u64, u64)>,
     /// It applies what is committed. One that cannot should not vote.
     pub(crate) applies: bool,
 }

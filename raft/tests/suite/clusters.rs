@@ -3,9 +3,9 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use convoy_prefix_index::{Endpoint, Incarnation, Stamp};
+use convoy_prefix_index::{BlockHash, Endpoint, Incarnation, Origin, Sequence, Stamp};
 use convoy_raft::{
-    batch::{Batch, EndpointChange, Item},
+    batch::{Batch, EndpointChange, Item, Seen, Sighted},
     cluster::Cluster,
 };
 
@@ -30,17 +30,34 @@ fn has(cluster: &Cluster, port: u16) -> bool {
     published.is_some_and(|published| published.places.contains_key(&([10, 1, 0, 1], port).into()))
 }
 
-/// Proposes at one replica until it is written.
+fn origin(of: u64) -> Origin {
+    Origin { replica: of, start: 1 }
+}
+
+/// A batch in which an origin saw the endpoint of port 1 hold a block.
+fn sighted(of: u64) -> Bytes {
+    let endpoint = Endpoint::new(([10, 1, 0, 1], 1).into(), Incarnation(1));
+    let seen = Seen::Held { base: None, hashes: vec![BlockHash::new(of).unwrap()] };
+    let (origin, sequence) = (origin(of), Sequence(1));
+    let sighted = Sighted { origin, sequence, endpoint, age_ms: 0, seen };
+    Batch { stamp: Stamp(2), items: vec![Item::Sighted(sighted)] }.encode().unwrap()
+}
+
 async fn propose(simulation: &Simulation, at: usize, port: u16) {
+    write(simulation, at, joins(port)).await;
+}
+
+/// Proposes at one replica until it is written.
+async fn write(simulation: &Simulation, at: usize, batch: Bytes) {
     let cluster = simulation.cluster(at);
     let mut tries = tokio::time::interval(Duration::from_millis(200));
     for _ in 0..100 {
         tries.tick().await;
-        if cluster.propose(joins(port)).await.is_ok() {
+        if cluster.propose(batch.clone()).await.is_ok() {
             return;
         }
     }
-    panic!("{port} was never written\n{}", simulation.describe());
+    panic!("it was never written\n{}", simulation.describe());
 }
 
 async fn settle(simulation: &Simulation) {
@@ -177,6 +194,8 @@ fn both_sides_of_a_partition_serve_and_the_newer_generation_wins() {
         simulate(seed, 2, async |mut simulation| {
             simulation.start_all();
             settle(&simulation).await;
+            propose(&simulation, 0, 1).await;
+            settle(&simulation).await;
             simulation.net.put(&simulation.replicas[1].address, 1);
             let forms = |simulation: &Simulation| {
                 simulation.running().all(|(_, cluster)| cluster.view().led)
@@ -185,11 +204,48 @@ fn both_sides_of_a_partition_serve_and_the_newer_generation_wins() {
             };
             simulation.eventually(AFTER_LOSS, forms).await;
             for at in [0, 1] {
-                propose(&simulation, at, u16::try_from(at).unwrap()).await;
+                write(&simulation, at, sighted(10 + at as u64)).await;
             }
             simulation.net.heal();
             simulation.eventually(SOON, Simulation::is_settled).await;
+            for (_, cluster) in simulation.running() {
+                let origins = cluster.published().unwrap().origins.clone();
+                assert!([10, 11].iter().all(|&of| origins.contains(&origin(of))), "{origins:?}");
+            }
         });
+    });
+}
+
+#[test]
+fn a_replica_that_differs_from_the_others_begins_anew() {
+    for_seeds("a_replica_that_differs_from_the_others_begins_anew", 2, |seed| {
+        for leads in [false, true] {
+            simulate(seed, 3, async |mut simulation| {
+                simulation.start_all();
+                settle(&simulation).await;
+                let leader = simulation.leader().unwrap();
+                let id = |of: usize| simulation.cluster(of).view().id;
+                let odd = (0..3).filter(|&of| of != leader).min_by_key(|&of| id(of)).unwrap();
+                let before = id(odd);
+                simulation.twist(odd, &joins(7));
+                propose(&simulation, leader, 1).await;
+                if leads {
+                    // It has the lowest id of the others, so it is the one that is handed to.
+                    simulation.leave(leader).await;
+                    simulation.start(leader);
+                    simulation.eventually(SOON, Simulation::is_settled).await;
+                    assert_eq!(simulation.leader(), Some(odd));
+                }
+                for port in 1000..1300 {
+                    propose(&simulation, odd, port).await;
+                }
+                let anew = |simulation: &Simulation| {
+                    simulation.is_settled() && simulation.cluster(odd).view().id != before
+                };
+                simulation.eventually(AFTER_LOSS, anew).await;
+                settle(&simulation).await;
+            });
+        }
     });
 }
 

@@ -12,6 +12,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use bytes::Bytes;
 use convoy_prefix_index::{HashParams, HashVersion};
 use convoy_raft::{
     cluster::{Cluster, Config, Founding, NoNames, RoleView, Timing, start},
@@ -148,6 +149,11 @@ impl Simulation {
         assert!(replica.running.is_none(), "stop it first");
         self.memory.forget(&replica.directory);
         std::fs::remove_dir_all(&replica.directory).unwrap();
+    }
+
+    /// Has a replica's log hold `batch` where the others' hold the next.
+    pub(crate) fn twist(&self, of: usize, batch: &Bytes) {
+        self.memory.twist(&self.replicas[of].directory, batch);
     }
 
     pub(crate) fn cluster(&self, of: usize) -> &Cluster {

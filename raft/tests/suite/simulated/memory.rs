@@ -8,13 +8,14 @@ use std::{
     sync::{Arc, Mutex, MutexGuard},
 };
 
+use bytes::Bytes;
 use convoy_raft::{
     cluster::{OpenedLog, Storage},
-    types::{Entry, LogId, Types, Vote},
+    types::{Entry, LogId, Payload, Types, Vote},
 };
 use futures_util::{FutureExt, future::BoxFuture};
 use openraft::{
-    LogState, OptionalSend,
+    EntryPayload, LogState, OptionalSend,
     storage::{IOFlushed, RaftLogReader, RaftLogStorage},
 };
 
@@ -36,11 +37,24 @@ struct State {
     entries: BTreeMap<u64, Entry>,
     purged: Option<LogId>,
     committed: Option<LogId>,
+    /// What is written in place of the next batch, as a fault of memory or disk would.
+    twist: Option<Payload>,
 }
 
 impl Memory {
     pub(crate) fn forget(&self, directory: &Path) {
         self.logs.lock().unwrap().retain(|path, _| !path.starts_with(directory));
+    }
+}
+
+impl Memory {
+    /// Has the next batch that is written below `directory` be another.
+    pub(crate) fn twist(&self, directory: &Path, batch: &Bytes) {
+        for (path, log) in self.logs.lock().unwrap().iter() {
+            if path.starts_with(directory) {
+                log.state().twist = Some(Payload(batch.clone()));
+            }
+        }
     }
 }
 
@@ -108,8 +122,16 @@ impl RaftLogStorage<Types> for MemoryLog {
         I: IntoIterator<Item = Entry> + OptionalSend,
         I::IntoIter: OptionalSend,
     {
-        let entries = entries.into_iter().map(|entry| (entry.log_id.index, entry));
-        self.state().entries.extend(entries);
+        let mut state = self.state();
+        for mut entry in entries {
+            if let EntryPayload::Normal(payload) = &mut entry.payload
+                && let Some(twisted) = state.twist.take()
+            {
+                *payload = twisted;
+            }
+            state.entries.insert(entry.log_id.index, entry);
+        }
+        drop(state);
         callback.io_completed(Ok(()));
         Ok(())
     }
