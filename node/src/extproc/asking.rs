@@ -16,6 +16,8 @@ pub(super) struct Asking {
     pub(super) headers: HeaderList,
     pub(super) body: AskedBody,
     pub(super) body_bytes: u64,
+    /// What of the headers counts among the bytes that are held.
+    pub(super) headers_bytes: usize,
     pub(super) subset: Option<Subset>,
     /// What was picked, once it was.
     pub(super) picked: Option<Pick>,
@@ -43,7 +45,7 @@ impl Asking {
     pub(super) fn new(headers: HeaderList, body: AskedBody, random: &mut fastrand::Rng) -> Self {
         let has_id = headers.get(names::REQUEST_ID).is_some_and(|id| !id.is_empty());
         let made_id = (!has_id).then(|| request_id(random));
-        Self { headers, body, body_bytes: 0, subset: None, picked: None, made_id }
+        Self { headers, body, body_bytes: 0, headers_bytes: 0, subset: None, picked: None, made_id }
     }
 
     /// How the body that these headers announce is read.

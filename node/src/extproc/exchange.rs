@@ -28,6 +28,11 @@ use crate::{
     server::bounds::Admission,
 };
 
+/// Request headers are kept until somebody was picked. Those that came in a longer message than this
+/// count as the body does; shorter ones are of the size of what is read at once, which a stream
+/// keeps anyway.
+const HEADERS_FREE_BYTES: usize = 64 << 10;
+
 /// Whether more is expected on the stream.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Flow {
@@ -43,6 +48,16 @@ pub enum Fault {
     Malformed(#[from] DecodeError),
     #[error(transparent)]
     OutOfOrder(#[from] OutOfOrder),
+    /// The conversation allows no pick before request headers; if it did, nobody would answer.
+    #[error("somebody is to be picked, and no request headers have come")]
+    NothingAsked,
+}
+
+/// Why nobody was picked.
+#[derive(Debug)]
+enum NoPick {
+    Refused(Refusal),
+    NothingAsked,
 }
 
 /// A stream's state between messages.
@@ -53,6 +68,8 @@ pub struct Exchange {
     asking: Option<Box<Asking>>,
     watch: Option<Box<Watch>>,
     admission: Admission,
+    /// What is accounted for of [`Self::holds`].
+    held_bytes: usize,
 }
 
 impl Exchange {
@@ -64,7 +81,14 @@ impl Exchange {
             return None;
         }
         desk.service.streams.opened();
-        Some(Self { opened_at: now, conversation: None, asking: None, watch: None, admission })
+        Some(Self {
+            opened_at: now,
+            conversation: None,
+            asking: None,
+            watch: None,
+            admission,
+            held_bytes: 0,
+        })
     }
 
     /// Takes one message; the answers are in the desk's outbox.
@@ -74,6 +98,7 @@ impl Exchange {
         desk: &mut Desk,
         now: Instant,
     ) -> Result<Flow, Fault> {
+        let message_bytes = message.len();
         let request = hot::decode(message)?;
         if self.admission != Admission::Served {
             return Ok(self.turn_away(&request, desk));
@@ -90,11 +115,10 @@ impl Exchange {
                 response: mode(config.response_body_mode),
             }))
         });
-        let held_before = conversation.held_bytes();
         let input = match question {
             Question::RequestHeaders(headers) => {
                 let mode = conversation.modes().request;
-                self.on_request_headers(headers, mode, desk)
+                self.on_request_headers(headers, message_bytes, mode, desk)
             }
             Question::RequestBody(body) => match self.on_request_body(body, desk) {
                 Ok(input) => input,
@@ -108,7 +132,7 @@ impl Exchange {
             Question::ResponseTrailers(_) => self.on_response_trailers(now),
         };
         self.note_subset(&request.metadata);
-        self.advance(input, held_before, desk, now)
+        self.advance(input, desk, now)
     }
 
     /// True while nobody can be picked, because the request is not whole.
@@ -140,8 +164,9 @@ impl Exchange {
 
     /// Accounts for the end of the stream, however it ended.
     pub fn close(mut self, end: StreamEnd, desk: &Desk, now: Instant) {
-        let held = self.conversation.as_ref().map_or(0, Conversation::held_bytes);
-        desk.service.held(held, 0);
+        self.conversation = None;
+        self.asking = None;
+        self.account(desk);
         desk.service.bounds.stream_closed();
         desk.service.streams.ended(end, now.saturating_duration_since(self.opened_at));
         // Whoever watched the response counts the request out when it is dropped.
@@ -159,7 +184,26 @@ impl Exchange {
         self.refuse(&Refusal::TooManyStreams { streams_max }, desk)
     }
 
-    fn on_request_headers(&mut self, headers: Headers, mode: BodyMode, desk: &mut Desk) -> Input {
+    /// Bytes of bodies, and of headers beyond what a stream costs anyway, that are kept here.
+    fn holds(&self) -> usize {
+        let headers = self.asking.as_ref().map_or(0, |asking| asking.headers_bytes);
+        headers + self.conversation.as_ref().map_or(0, Conversation::held_bytes)
+    }
+
+    /// Accounts for what is held; false if all streams together hold too much.
+    fn account(&mut self, desk: &Desk) -> bool {
+        let held_bytes = self.holds();
+        let before = std::mem::replace(&mut self.held_bytes, held_bytes);
+        desk.service.held(before, held_bytes)
+    }
+
+    fn on_request_headers(
+        &mut self,
+        headers: Headers,
+        message_bytes: usize,
+        mode: BodyMode,
+        desk: &mut Desk,
+    ) -> Input {
         let end_of_stream = headers.end_of_stream;
         if self.asking.is_none() && self.watch.is_none() {
             let body = match (end_of_stream, mode) {
@@ -169,7 +213,10 @@ impl Exchange {
                     Asking::reading(&headers.headers, &desk.service.parsers)
                 }
             };
-            let asking = Asking::new(headers.headers, body, &mut desk.random);
+            let mut asking = Asking::new(headers.headers, body, &mut desk.random);
+            if HEADERS_FREE_BYTES < message_bytes {
+                asking.headers_bytes = message_bytes;
+            }
             self.asking = Some(Box::new(asking));
         }
         Input::RequestHeaders { end_of_stream }
@@ -241,33 +288,28 @@ impl Exchange {
         }
     }
 
-    fn advance(
-        &mut self,
-        input: Input,
-        held_before: usize,
-        desk: &mut Desk,
-        now: Instant,
-    ) -> Result<Flow, Fault> {
+    fn advance(&mut self, input: Input, desk: &mut Desk, now: Instant) -> Result<Flow, Fault> {
         let Some(conversation) = &mut self.conversation else {
             return Ok(Flow::Open);
         };
         let mut answers = std::mem::take(&mut desk.answers);
         answers.clear();
         let mut next = conversation.on(input, &mut answers)?;
-        let held = conversation.held_bytes();
-        if !desk.service.held(held_before, held) {
-            if !conversation.is_answering() {
+        if !self.account(desk) {
+            if !self.is_answering() {
                 desk.service.streams.refused_by(Bound::BodiesBytes);
                 let bytes_max = desk.service.bounds.limits().bodies_bytes_max;
                 return Ok(self.refuse(&Refusal::BodiesTooLarge { bytes_max }, desk));
             }
-            conversation.hold_no_more(&mut answers);
-            desk.service.held(held, conversation.held_bytes());
+            if let Some(conversation) = &mut self.conversation {
+                conversation.hold_no_more(&mut answers);
+            }
         }
         if next == Next::Pick {
             next = match self.pick(&mut answers, desk, now) {
                 Ok(next) => next,
-                Err(refusal) => return Ok(self.refuse(&refusal, desk)),
+                Err(NoPick::Refused(refusal)) => return Ok(self.refuse(&refusal, desk)),
+                Err(NoPick::NothingAsked) => return Err(Fault::NothingAsked),
             };
         }
         for answer in answers.drain(..) {
@@ -280,6 +322,7 @@ impl Exchange {
         if !self.conversation.as_ref().is_some_and(Conversation::owes_request) {
             self.asking = None;
         }
+        self.account(desk);
         Ok(if next == Next::Leave { Flow::Finished } else { Flow::Open })
     }
 
@@ -290,13 +333,13 @@ impl Exchange {
         answers: &mut Vec<Answer>,
         desk: &mut Desk,
         now: Instant,
-    ) -> Result<Next, Refusal> {
+    ) -> Result<Next, NoPick> {
         let (Some(conversation), Some(asking)) = (&mut self.conversation, &mut self.asking) else {
-            return Ok(Next::Wait);
+            return Err(NoPick::NothingAsked);
         };
-        asking.finish_reading(conversation.held())?;
-        let picked = pick::pick(asking, conversation.held(), desk, now)?;
-        let held = conversation.held_bytes();
+        asking.finish_reading(conversation.held()).map_err(NoPick::Refused)?;
+        let picked = pick::pick(asking, conversation.held(), desk, now);
+        let picked = picked.map_err(NoPick::Refused)?;
         if let Some(body) = asking.rewritten(conversation.held()) {
             conversation.replace_held(body);
             asking.body_bytes = conversation.held_bytes() as u64;
@@ -312,9 +355,7 @@ impl Exchange {
         }
         asking.picked = Some(picked);
         desk.service.picks.processed(clock::now().saturating_duration_since(self.opened_at));
-        let next = conversation.picked(observe.is_some(), answers);
-        desk.service.held(held, conversation.held_bytes());
-        Ok(next)
+        Ok(conversation.picked(observe.is_some(), answers))
     }
 
     /// Answers Envoy directly, and ends the conversation.
@@ -326,10 +367,9 @@ impl Exchange {
         desk.recorder(model, target, fairness_id).failed(refusal.error_code());
         desk.log_refusal(refusal, asking.as_deref().map_or("", Asking::request_id));
         if let Some(conversation) = &mut self.conversation {
-            let held = conversation.held_bytes();
             conversation.finish();
-            desk.service.held(held, 0);
         }
+        self.account(desk);
         desk.outbox.clear();
         desk.outbox.push(Pieces::new(), |out| {
             let reason = refusal.dropped_reason();

@@ -74,6 +74,27 @@ async fn all_bodies_together_beyond_their_bound_are_refused_with_503() {
 }
 
 #[tokio::test]
+async fn very_long_headers_count_as_bodies_do_until_somebody_was_picked() {
+    let flags = ["--body-bytes-max", "1000", "--bodies-bytes-max", "90000"];
+    let picker = Picker::with_flags(&flags).await;
+    let gateway = picker.gateway().await;
+    let long = "a".repeat(70_000);
+    let headers = [PATH, ID, ("x-long", &*long)];
+    let mut first = gateway.ask([request_headers(&headers, MORE)]);
+    let held = eventually("headers that are held", SOON, async || {
+        (70_000.0 < picker.metric("convoy_bodies_held_bytes", &[]).await).then_some(())
+    });
+    held.await.unwrap();
+    let text = "inference error: ServiceUnavailable - bodies in flight exceed 90000 bytes \
+                (--bodies-bytes-max); retry later";
+    let mut second = gateway.ask([request_headers(&headers, MORE)]);
+    assert_eq!(second.answer().await, refused(503, text, None));
+    first.say(request_body("", END));
+    assert_eq!(first.answer().await, picked(ENDPOINT, &headers));
+    picker.metric_becomes("convoy_bodies_held_bytes", &[], 0.0).await;
+}
+
+#[tokio::test]
 async fn a_response_that_finds_no_room_passes_as_it_comes() {
     let flags = ["--body-bytes-max", "1000", "--bodies-bytes-max", "1000"];
     let picker = Picker::with_flags(&flags).await;
