@@ -97,3 +97,25 @@ impl health_server::Health for Readiness {
         Err(Status::unimplemented("Watch is not served; call Check"))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_serving_replica_is_ready_and_every_replica_is_alive() {
+        let readiness = Readiness::default();
+        let check = |phase: LifePhase, ready: ServingStatus| {
+            assert_eq!(readiness.phase(), phase);
+            for service in ["", "readiness", EXT_PROC_SERVICE, "a chart's own"] {
+                assert_eq!(readiness.status_of(service), ready, "{phase:?} {service}");
+            }
+            assert_eq!(readiness.status_of(LIVENESS), ServingStatus::Serving, "{phase:?}");
+        };
+        check(LifePhase::Starting, ServingStatus::NotServing);
+        readiness.set(LifePhase::Serving);
+        check(LifePhase::Serving, ServingStatus::Serving);
+        readiness.clone().set(LifePhase::Draining);
+        check(LifePhase::Draining, ServingStatus::NotServing);
+    }
+}

@@ -311,3 +311,6 @@ impl Drop for Streams {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -65,6 +65,12 @@ pub(super) struct Thread {
 }
 
 impl Thread {
+    pub(super) fn new(shared: Shared) -> Self {
+        let desk = Desk::new(Arc::clone(&shared.service), fastrand::Rng::new());
+        let readiness = shared.readiness.clone();
+        Self { desk: RefCell::new(desk), readiness, shared }
+    }
+
     /// Counts an exchange in.
     pub(super) fn note_opened(&self) {
         self.shared.opened.fetch_add(1, Ordering::Relaxed);
@@ -153,9 +159,7 @@ async fn run(
     connections: Arc<AtomicUsize>,
     heartbeat: Heartbeat,
 ) {
-    let desk = Desk::new(Arc::clone(&shared.service), fastrand::Rng::new());
-    let readiness = shared.readiness.clone();
-    let thread = Rc::new(Thread { desk: RefCell::new(desk), readiness, shared: shared.clone() });
+    let thread = Rc::new(Thread::new(shared));
     tokio::task::spawn_local(async move {
         let mut beats = tokio::time::interval(Heartbeat::INTERVAL);
         loop {

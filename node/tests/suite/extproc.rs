@@ -23,4 +23,6 @@ mod copies;
 mod index;
 mod memory;
 
+mod drain;
+
 mod metrics_reference;

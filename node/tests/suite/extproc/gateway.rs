@@ -90,6 +90,11 @@ impl Stream {
         sorted(self.hear().await.unwrap_or_else(|status| unreachable!("ended: {status:?}")))
     }
 
+    /// The next answer, or how the stream ended.
+    pub(super) async fn next(&mut self) -> Result<ProcessingResponse, Status> {
+        self.hear().await
+    }
+
     /// The end of the stream, which must come next.
     pub(super) async fn ended(&mut self) -> Status {
         self.hear().await.expect_err("the end of the stream")

@@ -1,9 +1,15 @@
 //! The real `epp`, without TLS, on free ports, with endpoints from a file.
 
-use std::{fs, net::SocketAddr, path::Path, process::Command, time::Duration};
+use std::{
+    fs,
+    net::SocketAddr,
+    path::Path,
+    process::{Command, ExitStatus},
+    time::Duration,
+};
 
 use convoy_tests::{
-    epp::{Epp, Ports},
+    epp::{Epp, Ports, Readiness},
     processes::eventually,
     scratch::Scratch,
 };
@@ -75,6 +81,20 @@ impl Picker {
 
     pub(super) fn ports(&self) -> Ports {
         self.epp.ports()
+    }
+
+    pub(super) async fn readiness(&self) -> Readiness {
+        self.epp.readiness().await
+    }
+
+    /// Tells it to stop, as Kubernetes does.
+    pub(super) fn terminate(&mut self) {
+        self.epp.process().terminate().unwrap();
+    }
+
+    /// Waits until it has ended by itself.
+    pub(super) async fn ended(&mut self) -> ExitStatus {
+        self.epp.process().exited(SOON).await.unwrap()
     }
 
     /// A new connection to it.

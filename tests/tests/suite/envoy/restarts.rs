@@ -3,12 +3,15 @@
 
 use std::time::Duration;
 
+use convoy_tests::body::Body;
+use convoy_tests::client::{Connection, Protocol};
 use convoy_tests::envoy::{Bootstrap, Detection, Entry, PICKER_CLUSTER};
 use convoy_tests::epp::Epp;
 use tokio::time::sleep;
 
 use super::load::{Load, Outcome};
-use super::route::Route;
+use super::route::{Route, completion, prompt};
+use super::upstream::{Deed, EVENT, LONG_GAP};
 
 /// From a change in Kubernetes to its arrival in Envoy: a slice of endpoints is written, Istio
 /// waits 100 ms for more of them, and pushes. This is the emulated part of the cluster, and the only
@@ -89,6 +92,33 @@ async fn sigterm_loses_no_request() {
     sleep(CALM).await;
     let sent = load.stop().await;
     assert_all_served(&sent, &route.envoy.logged(sent.len()).await.unwrap());
+}
+
+/// The picker is in the path of an answer that lasts longer than its grace period.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_answer_outlives_the_picker_that_watches_it_and_passes_whole() {
+    const EVENTS: u32 = 100;
+    // Streams are left three seconds before the end, which is one second after the signal.
+    let mut route =
+        Route::start(Bootstrap::default(), 1, 2, &["--termination-grace-period=4s"]).await;
+    let mut connection = Connection::open(route.envoy.address(), Protocol::Http1).await.unwrap();
+    let sent = completion(Deed::Slow(EVENTS as usize), Body::whole(prompt(100)));
+    let mut answer = connection.send(sent).await.unwrap();
+    assert_eq!(answer.status.as_u16(), 200);
+    let mut heard = answer.next().await.unwrap().unwrap().to_vec();
+
+    route.pickers[0].process().terminate().unwrap();
+    let status = route.pickers[0].process().exited(ENDS_WITHIN).await.unwrap();
+    assert!(status.success(), "{status}: {}", route.pickers[0].process().last_words(10));
+    let ended_after = answer.waited();
+    while let Some(part) = answer.next().await.unwrap() {
+        heard.extend_from_slice(&part);
+    }
+    assert!(ended_after < LONG_GAP * EVENTS, "the answer was over before the picker was");
+    let expected = EVENT.repeat(EVENTS as usize);
+    assert!(heard == expected.as_bytes(), "{} of {} bytes came", heard.len(), expected.len());
+    let entry = &route.envoy.logged(1).await.unwrap()[0];
+    assert_eq!((entry.code, entry.details.as_deref()), (200, Some("via_upstream")), "{entry:?}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

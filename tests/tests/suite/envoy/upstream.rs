@@ -23,6 +23,9 @@ pub(super) const EVENT: &str = "data: {\"choices\":[{\"text\":\"word \"}]}\n\n";
 /// The time between two events.
 pub(super) const GAP: Duration = Duration::from_millis(5);
 
+/// The time between two events of [`Deed::Slow`]: what a busy model server takes for a token.
+pub(super) const LONG_GAP: Duration = Duration::from_millis(50);
+
 /// What a server is to do with a request; said in the header `x-do`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Deed {
@@ -30,6 +33,8 @@ pub(super) enum Deed {
     Echo,
     /// So many events, [`GAP`] apart.
     Events(usize),
+    /// So many events, [`LONG_GAP`] apart.
+    Slow(usize),
     /// Events until the client leaves.
     Endless,
     /// Two events, then a broken connection.
@@ -42,6 +47,7 @@ impl Deed {
         let text = match self {
             Self::Echo => "echo".to_owned(),
             Self::Events(count) => format!("events {count}"),
+            Self::Slow(count) => format!("slow {count}"),
             Self::Endless => "endless".to_owned(),
             Self::Break => "break".to_owned(),
         };
@@ -52,6 +58,7 @@ impl Deed {
         let text = request.headers().get("x-do")?.to_str().ok()?;
         Some(match text.split_once(' ') {
             Some(("events", count)) => Self::Events(count.parse().ok()?),
+            Some(("slow", count)) => Self::Slow(count.parse().ok()?),
             None if text == "echo" => Self::Echo,
             None if text == "endless" => Self::Endless,
             None if text == "break" => Self::Break,
@@ -109,11 +116,13 @@ async fn answer(
     address: SocketAddr,
     request: Request<Incoming>,
 ) -> Result<Response<Body>, Infallible> {
-    let event = || [Step::Send(Bytes::from_static(EVENT.as_bytes())), Step::Rest(GAP)];
-    let events = |count| (0..count).flat_map(move |_| event());
+    let event = |gap| [Step::Send(Bytes::from_static(EVENT.as_bytes())), Step::Rest(gap)];
+    let every = |gap, count| (0..count).flat_map(move |_| event(gap));
+    let events = |count| every(GAP, count);
     let (kind, body) = match Deed::read(&request) {
         Some(Deed::Echo) => ("application/octet-stream", echo(request.into_body()).await),
         Some(Deed::Events(count)) => ("text/event-stream", Body::script(events(count))),
+        Some(Deed::Slow(count)) => ("text/event-stream", Body::script(every(LONG_GAP, count))),
         Some(Deed::Endless) => ("text/event-stream", Body::script(events(100_000))),
         Some(Deed::Break) => ("text/event-stream", Body::script(events(2).chain([Step::Break]))),
         None if request.uri().path() == "/metrics" => ("text/plain", Body::whole(METRICS)),
