@@ -1,7 +1,7 @@
 //! A replica of a cluster: its log, its machine, its links, and what drives them.
 //!
 //! [`start`] gives a handle and a [`Driver`]. The driver is one future that owns every decision: it asks around,
-//! feeds the cores of [`forming`](crate::forming) and [`membership`](crate::membership), carries out what they ask
+//! feeds the cores of [`forming`] and [`membership`], carries out what they ask
 //! for, and opens and closes logs. Whoever runs it supervises it; when it ends with an error, start again from
 //! the same directory. The handle is for everybody else: it proposes, serves other replicas, and tells how things
 //! are, without asking the driver.

@@ -2,7 +2,7 @@
 //!
 //! [`LogStore`] is what openraft writes to. Every change goes to one writing thread; reading
 //! goes on beside it. Whatever was acknowledged is on disk twice: in sled, and in the side file.
-//! See [`side`] for why.
+//! See `store::side` for why.
 
 mod binary;
 mod changes;

@@ -1,7 +1,7 @@
 //! How one replica talks to another: a small trait over opaque, bounded messages.
 //!
 //! Implementations carry bytes and know nothing of what they mean: tonic in production, a simulated network in
-//! tests. What a message says is this package's affair ([`wire`]), and so are its bounds. An implementation
+//! tests. What a message says is this package's affair (`transport::wire`), and so are its bounds. An implementation
 //! authenticates: it must not hand over what came from a replica without the cluster's credentials, and says
 //! which name the other side proved.
 

@@ -79,7 +79,7 @@ pub enum Event {
     Leaving,
 }
 
-/// The work that one [`Forming::step`] asks for, to be done in the order of the fields.
+/// The work that one [`super::Forming::step`] asks for, to be done in the order of the fields.
 #[derive(Debug, Default)]
 pub struct Effects {
     /// Take no part in the log any more, from now on. State stays readable.

@@ -27,7 +27,7 @@ const FORMAT: u8 = 1;
 /// pipelined, so few are enough.
 pub(crate) const ENTRIES_MAX: usize = 16;
 
-/// Bytes of a frame of a stream: [`ENTRIES_MAX`] entries of the greatest length, and what is around
+/// Bytes of a frame of a stream: `ENTRIES_MAX` entries of the greatest length, and what is around
 /// them.
 pub const FRAME_BYTES_MAX: usize = ENTRIES_MAX * (BATCH_BYTES_MAX + 256) + 4096;
 
