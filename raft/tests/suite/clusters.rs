@@ -19,7 +19,7 @@ const SOON: Duration = Duration::from_secs(30);
 const AFTER_LOSS: Duration = Duration::from_secs(90);
 
 /// A batch that makes an endpoint join: something that all replicas can be asked for.
-fn joins(port: u16) -> Bytes {
+pub(crate) fn joins(port: u16) -> Bytes {
     let endpoint = Endpoint::new(([10, 1, 0, 1], port).into(), Incarnation(1));
     let change = EndpointChange::Joined { endpoint, replaces: None, capacity_blocks: 100 };
     Batch { stamp: Stamp(1), items: vec![Item::Endpoint(change)] }.encode().unwrap()

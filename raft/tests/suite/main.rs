@@ -30,6 +30,9 @@ mod machine_snapshots;
 mod machines;
 
 #[cfg(test)]
+mod on_disk;
+
+#[cfg(test)]
 mod replay;
 
 #[cfg(test)]
