@@ -10,8 +10,11 @@ use tonic_prost_build::FileDescriptorSet;
 const SCHEMA: &str = "schema";
 
 /// What is compiled, with all it imports.
-const ROOTS: [&str; 2] =
-    ["envoy/service/ext_proc/v3/external_processor.proto", "grpc/health/v1/health.proto"];
+const ROOTS: [&str; 3] = [
+    "envoy/service/ext_proc/v3/external_processor.proto",
+    "grpc/health/v1/health.proto",
+    "convoy/replica/v1/replica.proto",
+];
 
 fn main() -> Result<(), Box<dyn Error>> {
     println!("cargo::rerun-if-changed={SCHEMA}");
