@@ -25,6 +25,8 @@ pub mod discovery;
 
 pub mod scrape;
 
+pub mod cluster;
+
 pub mod supervision;
 
 pub mod document;
