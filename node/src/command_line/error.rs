@@ -13,7 +13,7 @@ pub enum CommandLineError {
     Stray { value: String, after_switch: Option<&'static str> },
     #[error("flag --{name} has no value")]
     NoValue { name: &'static str, expected: String },
-    #[error("--{name}: {value:?} is not {expected}")]
+    #[error("--{name} cannot be {value:?}")]
     Value { name: &'static str, value: String, expected: String },
     #[error("--{first} and --{second} contradict each other")]
     Contradiction { first: &'static str, second: &'static str, remedy: String },

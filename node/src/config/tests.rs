@@ -236,7 +236,7 @@ fn plugins_are_named_once_and_of_known_types() {
     );
     refused(
         "plugins: [{type: max-score-picker, parameters: {maxNumOfEndpoints: two}}]",
-        "plugins[0].parameters.maxNumOfEndpoints: \"two\" is not a whole number; write a whole \
+        "plugins[0].parameters.maxNumOfEndpoints: cannot be \"two\"; write a whole \
          number",
     );
 }
@@ -305,12 +305,12 @@ fn only_a_picker_configuration_is_one() {
     assert_eq!(
         said("kind: EndpointPickerConfig\napiVersion: config.x-k8s.io/v1alpha1"),
         format!(
-            "--config-text: apiVersion: \"config.x-k8s.io/v1alpha1\" is not {either}; write {either}"
+            "--config-text: apiVersion: cannot be \"config.x-k8s.io/v1alpha1\"; write {either}"
         )
     );
     assert_eq!(
         said("apiVersion: llm-d.ai/v1alpha1\nkind: ConfigMap"),
-        "--config-text: kind: \"ConfigMap\" is not EndpointPickerConfig; write EndpointPickerConfig"
+        "--config-text: kind: cannot be \"ConfigMap\"; write EndpointPickerConfig"
     );
     assert!(said("# nothing").contains("apiVersion: is missing"));
     assert!(said("- a list").contains("the document"));

@@ -19,7 +19,7 @@ pub enum Problem {
     Missing { expected: String },
     #[error("no such key")]
     UnknownKey { nearest: Option<&'static str>, known: Vec<&'static str> },
-    #[error("{value} is not {expected}")]
+    #[error("cannot be {value}")]
     Value { value: String, expected: String },
 }
 

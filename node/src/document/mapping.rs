@@ -145,23 +145,40 @@ impl<'a> Mapping<'a> {
         Ok(entries.iter().enumerate().map(entry).collect())
     }
 
-    /// The value of a key that cannot be left out.
+    /// The value of a key that cannot be left out. Where another key looks like that one misspelt,
+    /// the fault is told of the other.
     pub fn required<T>(
         &self,
         key: &'static str,
         value: Option<T>,
         expected: &str,
     ) -> Result<T, Fault> {
-        value.ok_or_else(|| Fault {
-            path: self.path.key(key),
-            problem: Problem::Missing { expected: expected.to_owned() },
+        value.ok_or_else(|| match self.misspelt(key) {
+            Some(written) => Fault {
+                path: self.path.key(written),
+                problem: Problem::UnknownKey { nearest: Some(key), known: self.known.clone() },
+            },
+            None => Fault {
+                path: self.path.key(key),
+                problem: Problem::Missing { expected: expected.to_owned() },
+            },
         })
+    }
+
+    /// A key that nobody has asked for and that was probably meant to be `key`, which is not there.
+    fn misspelt(&self, key: &str) -> Option<&'a str> {
+        let entries = self.entries.filter(|entries| !entries.contains_key(key))?;
+        let mut others = entries.keys().map(String::as_str);
+        others.find(|other| !self.known.contains(other) && nearest(other, [key]).is_some())
     }
 
     /// A fault at `key`, whose value should have been something else.
     pub fn refuse(&self, key: &str, expected: impl Into<String>) -> Fault {
-        let value = self.entries.and_then(|entries| entries.get(key)).unwrap_or(&Value::Null);
-        Node::new(self.path.key(key), value).refuse(expected)
+        let (path, expected) = (self.path.key(key), expected.into());
+        match self.entries.and_then(|entries| entries.get(key)) {
+            None | Some(Value::Null) => Fault { path, problem: Problem::Missing { expected } },
+            Some(value) => Node::new(path, value).refuse(expected),
+        }
     }
 
     /// Every key and its value, for a mapping whose keys are anyone's choice.

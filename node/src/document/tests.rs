@@ -41,8 +41,7 @@ fn a_value_of_the_wrong_type_is_named_with_its_path() {
         let list = inner.list("b")?;
         list.iter().map(|node| node.text().map(str::len)).sum::<Result<usize, _>>()
     });
-    let expected = "a.b[1]: 5 is not text (quote it if it looks like a number); \
-                    write text (quote it if it looks like a number)";
+    let expected = "a.b[1]: cannot be 5; write text (quote it if it looks like a number)";
     assert_eq!(wrong, Err(expected.to_owned()));
 }
 

@@ -21,8 +21,7 @@ fn parts_that_are_not_here_yet_are_told_from_unknown_ones() {
     );
     refused(
         "featureGates: ['dataLayer=on']",
-        "featureGates[0]: dataLayer=on is not dataLayer=true or dataLayer=false; write \
-         dataLayer=true or dataLayer=false",
+        "featureGates[0]: cannot be dataLayer=on; write dataLayer=true or dataLayer=false",
     );
 }
 
@@ -176,7 +175,7 @@ fn a_file_is_named_in_what_is_said_of_it() {
     };
     assert_eq!(said(&path), format!("cannot read {}", path.display()));
     fs::write(&path, newer("plugins: 5")).unwrap();
-    assert_eq!(said(&path), format!("{}: plugins: 5 is not a list", path.display()));
+    assert_eq!(said(&path), format!("{}: plugins: cannot be 5", path.display()));
     fs::write(&path, "#".repeat(2 << 20)).unwrap();
     assert!(said(&path).contains("2097152 bytes long"), "{}", said(&path));
     fs::write(&path, ISTIO_MANUAL).unwrap();

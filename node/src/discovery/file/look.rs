@@ -200,7 +200,7 @@ mod tests {
         std::fs::write(&path, [0xff]).unwrap();
         assert!(said(&path).contains("UTF-8"));
         std::fs::write(&path, "endpoints: 1").unwrap();
-        assert!(said(&path).contains("endpoints: 1 is not a list"));
+        assert!(said(&path).contains("endpoints: cannot be 1"));
         std::fs::write(&path, vec![b' '; 1024 * 1024 + 1]).unwrap();
         assert!(said(&path).contains("longer than 1048576 bytes"));
     }

@@ -37,10 +37,9 @@ fn an_unknown_parameter_is_refused() {
 
 #[test]
 fn a_parameter_out_of_range_is_refused() {
-    let expected = "matchLengthWeight: 1.5 is not a number from 0 to 1; write a number from 0 to 1";
+    let expected = "matchLengthWeight: cannot be 1.5; write a number from 0 to 1";
     refused("prefix-cache-scorer", "matchLengthWeight: 1.5", expected);
-    let expected = "matchLengthScaleTokens: 0 is not a whole number from 1 on, since \
-                    matchLengthWeight is not 0; write a whole number from 1 on, since \
+    let expected = "matchLengthScaleTokens: cannot be 0; write a whole number from 1 on, since \
                     matchLengthWeight is not 0";
     let parameters = "{matchLengthWeight: 0.5, matchLengthScaleTokens: 0}";
     refused("prefix-cache-scorer", parameters, expected);
@@ -92,13 +91,12 @@ fn a_metrics_source_says_where_the_page_is() {
 #[test]
 fn a_metrics_source_that_cannot_be_asked_is_refused() {
     let kind = "metrics-data-source";
-    refused(kind, "scheme: ftp", "scheme: \"ftp\" is not http or https; write http or https");
-    refused(kind, "port: 0", "port: 0 is not a port from 1 to 65535; write a port from 1 to 65535");
+    refused(kind, "scheme: ftp", "scheme: cannot be \"ftp\"; write http or https");
+    refused(kind, "port: 0", "port: cannot be 0; write a port from 1 to 65535");
     refused(
         kind,
         "clientCertPath: /c",
-        "clientKeyPath: null is not the key's path, since clientCertPath is set; write the key's \
-         path, since clientCertPath is set",
+        "clientKeyPath: is missing; set it to the key's path, since clientCertPath is set",
     );
 }
 
@@ -150,14 +148,12 @@ fn engines_that_make_no_sense_are_refused() {
     refused(
         "core-metrics-extractor",
         "defaultEngine: vlm",
-        "defaultEngine: \"vlm\" is not an engine that is known (did you mean vllm?); write an engine \
-         that is known (did you mean vllm?)",
+        "defaultEngine: cannot be \"vlm\"; write an engine that is known (did you mean vllm?)",
     );
     refused(
         "core-metrics-extractor",
         "engineConfigs: [{name: mine, kvUsageSpec: '1x'}]",
-        "engineConfigs[0].kvUsageSpec: \"1x\" is not a metric, as name or name{label=value}; write a \
-         metric, as name or name{label=value}",
+        "engineConfigs[0].kvUsageSpec: cannot be \"1x\"; write a metric, as name or name{label=value}",
     );
     refused(
         "core-metrics-extractor",
@@ -212,8 +208,7 @@ fn capacity_comes_from_the_engine_unless_tuning_is_off() {
     refused(
         "approx-prefix-cache-producer",
         "{autoTune: false, blockSizeTokens: 0}",
-        "blockSizeTokens: 0 is not 1 or more, since autoTune is off; write 1 or more, since autoTune \
-         is off",
+        "blockSizeTokens: cannot be 0; write 1 or more, since autoTune is off",
     );
 }
 

@@ -275,7 +275,7 @@ async fn what_cannot_start_says_what_helps() {
     };
     assert!(refused(settings(&path)).await.contains("cannot read endpoints file"));
     std::fs::write(&path, "endpoints: [{name: a, address: 10.0.0.1, port: 80}]").unwrap();
-    assert!(refused(settings(&path)).await.contains("endpoints[0].port: 80 is not"));
+    assert!(refused(settings(&path)).await.contains("endpoints[0].port: cannot be 80"));
     std::fs::write(&path, "endpoints: []").unwrap();
     let mut odd = settings(&path);
     odd.metrics = Some(MetricsReading {
