@@ -122,6 +122,13 @@ fn add(
             Invalid { path: at.clone(), problem: problem.into() }
         })?,
     };
+    if weight.get() < 0.0 {
+        let weight = weight.get();
+        notices.push(format!(
+            "{at}: {name} has the negative weight {weight}, so the better an endpoint scores the \
+             less it is wanted"
+        ));
+    }
     parts.add(plugin, weight, at)
 }
 

@@ -278,10 +278,20 @@ fn a_weight_is_a_number_of_sensible_size() {
     };
     assert_eq!(outline(&checked(&weight("-2"))), "| queue-scorer*-2 | max-score-picker");
     let path = "schedulingProfiles[0].plugins[0].weight";
-    refused(&weight("heavy"), &format!("{path}: \"heavy\" is not a number; write a number"));
+    refused(&weight("heavy"), &format!("{path}: cannot be \"heavy\"; write a number"));
     let bounds = "a number from -1e9 to 1e9";
-    refused(&weight("2e9"), &format!("{path}: 2000000000 is not {bounds}; write {bounds}"));
-    assert!(loaded(&newer(&weight(".nan"))).is_err());
+    refused(&weight("2e9"), &format!("{path}: cannot be 2000000000; write {bounds}"));
+    for unbounded in [".nan", ".inf", "-.inf", "1e400"] {
+        assert!(loaded(&newer(&weight(unbounded))).is_err(), "{unbounded}");
+    }
+    assert_eq!(checked(&weight("0")).notices, [""; 0]);
+    assert_eq!(
+        checked(&weight("-2")).notices,
+        [
+            "schedulingProfiles[0].plugins[0].pluginRef: queue-scorer has the negative weight -2, so the \
+          better an endpoint scores the less it is wanted"
+        ]
+    );
 }
 
 #[test]
