@@ -14,6 +14,7 @@ use super::{
     pool::{Changed, Heard, Pace, Pacer, Pool},
     published::PublishedView,
     slots::Slots,
+    vacancy::Vacancy,
 };
 use crate::{
     clock,
@@ -64,6 +65,7 @@ pub struct State {
     published: PublishedView,
     pacer: Pacer,
     unpublished: Changed,
+    vacancy: Vacancy,
 }
 
 /// Publishes a first list, for use before any book runs: what starts after it finds the pool there.
@@ -85,9 +87,11 @@ impl Actor for Book {
         _myself: ActorRef<Msg>,
         Arguments { published, slots }: Arguments,
     ) -> Result<State, ActorProcessingErr> {
-        let pool = Pool::from_view(&published.load(), slots);
+        let (view, mut vacancy) = (published.load_full(), Vacancy::new());
+        vacancy.look(&view);
+        let pool = Pool::from_view(&view, slots);
         let pacer = Pacer::new(PUBLISH_APART);
-        Ok(State { pool, published, pacer, unpublished: Changed::Nothing })
+        Ok(State { pool, published, pacer, unpublished: Changed::Nothing, vacancy })
     }
 
     async fn handle(
@@ -139,7 +143,11 @@ impl State {
     fn publish(&mut self) {
         if self.unpublished != Changed::Nothing {
             let members_changed = self.unpublished == Changed::Members;
-            self.published.store(self.pool.view(), members_changed);
+            let view = self.pool.view();
+            if members_changed {
+                self.vacancy.look(&view);
+            }
+            self.published.store(view, members_changed);
             self.unpublished = Changed::Nothing;
         }
     }

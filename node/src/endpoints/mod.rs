@@ -7,6 +7,7 @@ mod pool;
 mod published;
 mod roster;
 mod slots;
+mod vacancy;
 mod view;
 
 pub use gauges::Gauges;

@@ -133,3 +133,10 @@ impl Member {
 pub struct View {
     pub members: Vec<Member>,
 }
+
+impl View {
+    /// How many endpoints may take requests.
+    pub fn ready(&self) -> usize {
+        self.members.iter().filter(|member| member.ready).count()
+    }
+}

@@ -6,7 +6,7 @@ use super::{conversation::Answer, outbox::Outbox, refusal::Refusal, service::Ser
 use crate::{
     clock,
     command_line::ResponseObservation,
-    endpoints::Endpoint,
+    endpoints::{Endpoint, PublishedView},
     metrics::{Attempts, PluginTimings, Recorder, countable},
     prefix::PromptScratch,
     scheduling::{Candidate, Scratch},
@@ -116,7 +116,7 @@ impl Desk {
     }
 
     pub(super) fn log_refusal(&mut self, refusal: &Refusal, request_id: &str) {
-        self.refusals.log(refusal, request_id, clock::now());
+        self.refusals.log(refusal, request_id, &self.service.view, clock::now());
     }
 }
 
@@ -133,22 +133,26 @@ fn round_at_random(exact: f64, random: &mut fastrand::Rng) -> u32 {
 #[derive(Debug, Default)]
 struct RefusalLog {
     said_at: Option<Instant>,
-    unsaid: u64,
+    suppressed: u64,
 }
 
 impl RefusalLog {
-    fn log(&mut self, refusal: &Refusal, request_id: &str, now: Instant) {
+    fn log(&mut self, refusal: &Refusal, request_id: &str, pool: &PublishedView, now: Instant) {
         if refusal.status() < 500 {
             tracing::debug!(request_id, refusal = %refusal, "request refused");
             return;
         }
         let recently = |at: Instant| now.saturating_duration_since(at).as_secs() < 1;
         if self.said_at.is_some_and(recently) {
-            self.unsaid += 1;
+            self.suppressed += 1;
             return;
         }
-        let unsaid = std::mem::take(&mut self.unsaid);
-        tracing::warn!(request_id, refusal = %refusal, unsaid, "request refused");
+        let suppressed = std::mem::take(&mut self.suppressed);
+        let view = pool.load();
+        let (endpoints, ready) = (view.members.len(), view.ready());
+        tracing::warn!(
+            request_id, refusal = %refusal, endpoints, ready, suppressed, "request refused"
+        );
         self.said_at = Some(now);
     }
 }
