@@ -8,6 +8,7 @@
 
 pub mod list;
 
+mod difference;
 mod look;
 mod watch;
 
@@ -21,7 +22,7 @@ use ractor::{Actor, ActorProcessingErr, ActorRef};
 
 pub use look::{FILE_BYTES_MAX, LoadError, Loaded, load};
 
-use self::{look::Look, watch::watch};
+use self::{difference::Difference, look::Look, watch::watch};
 use super::{Event, Metrics};
 use crate::{
     endpoints::book::Fact,
@@ -147,10 +148,14 @@ impl State {
     fn take(&self, loaded: Loaded) {
         let Arguments { path, metrics, in_force, .. } = &self.arguments;
         let (path, endpoints) = (path.display(), loaded.endpoints.len());
+        let Difference { added, removed, changed } =
+            Difference::new(&in_force.get().endpoints, &loaded.endpoints);
         if metrics.refused.set(0) == 0 {
-            tracing::info!(%path, endpoints, "endpoints file read");
+            tracing::info!(%path, endpoints, added, removed, changed, "endpoints file read");
         } else {
-            tracing::info!(%path, endpoints, "endpoints file can be used again");
+            tracing::info!(
+                %path, endpoints, added, removed, changed, "endpoints file can be used again"
+            );
         }
         in_force.set(loaded);
     }
