@@ -58,6 +58,7 @@ pub async fn show<W: Write>(screen: &mut Screen<W>, seed: u64) -> Result<Shown, 
     screen.line(
         &screen.strong("Through Envoy, which asks Convoy's picker where to send each request"),
     )?;
+    screen.line(&screen.faint(SCORES))?;
     let picker = run(screen, &stage, &stage.gateway, &plans).await?;
     stage.restart_servers().await?;
     screen.line("")?;
@@ -74,6 +75,12 @@ pub async fn show<W: Write>(screen: &mut Screen<W>, seed: u64) -> Result<Shown, 
     }
     Ok(Shown { stage, complaints })
 }
+
+/// What the scores are of, by the weights of the configuration that [`Epp`] is given.
+///
+/// [`Epp`]: crate::epp::Epp
+const SCORES: &str = "  score: 3 x the share of the prompt that the picker believes cached, 2 x the \
+                      shorter queue, 2 x the emptier KV cache";
 
 /// What Envoy says of requests that the picker should have routed, and did not.
 fn gateway_complaints(stage: &Stage) -> Result<BTreeSet<String>, StageError> {
