@@ -37,16 +37,20 @@ fn main() -> ExitCode {
     }
 }
 
-/// Shows the demo, and keeps its parts up if nobody asked for an end. Ctrl-C or SIGTERM ends it at
-/// any moment; what was started ends with it.
+/// Shows the demo, and keeps its parts up if nobody asked for an end. Ctrl-C, SIGTERM or the end of
+/// its terminal ends it at any moment; what was started ends with it, and its files go.
 async fn run(asked: &Asked) -> Result<ExitCode, DemoError> {
     let mut screen = Screen::standard();
-    let (mut interrupt, mut terminate) =
-        (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
+    let [mut interrupt, mut terminate, mut hangup] = [
+        signal(SignalKind::interrupt())?,
+        signal(SignalKind::terminate())?,
+        signal(SignalKind::hangup())?,
+    ];
     let stopped = async {
         tokio::select! {
             _ = interrupt.recv() => {}
             _ = terminate.recv() => {}
+            _ = hangup.recv() => {}
         }
     };
     tokio::pin!(stopped);

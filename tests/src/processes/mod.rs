@@ -89,6 +89,11 @@ impl Process {
         all.lines().skip(skipped).collect::<Vec<_>>().join("\n")
     }
 
+    /// Tells it that its terminal has closed.
+    pub fn hang_up(&self) -> io::Result<()> {
+        self.signal(Signal::HUP)
+    }
+
     /// Asks it to end (SIGTERM).
     pub fn terminate(&self) -> io::Result<()> {
         self.signal(Signal::TERM)

@@ -70,6 +70,27 @@ async fn a_killed_demo_leaves_no_process_behind() {
 }
 
 #[tokio::test]
+async fn a_demo_whose_terminal_closes_leaves_no_files_behind() {
+    let scratch = Scratch::new("demos").unwrap();
+    let mut demo = demo("closed", &[], &scratch);
+    let up = eventually("a demo that shows requests", ENDS_WITHIN, async || {
+        demo.stdout().contains("turn 1").then_some(())
+    });
+    up.await.unwrap();
+    let of_demo = format!("-{}-", demo.id());
+    let files = || {
+        let entries = fs::read_dir(binaries::target_directory().join("tmp")).unwrap();
+        let names = entries.map(|entry| entry.unwrap().file_name().into_string().unwrap());
+        names.filter(|name| name.contains(&of_demo)).count()
+    };
+    // The demo's own, and one for each Envoy.
+    assert_eq!(files(), 3);
+    demo.hang_up().unwrap();
+    demo.exited(ENDS_WITHIN).await.unwrap();
+    assert_eq!(files(), 0);
+}
+
+#[tokio::test]
 async fn an_unknown_argument_is_named() {
     let scratch = Scratch::new("demos").unwrap();
     let mut demo = demo("wrong", &["--twice"], &scratch);
