@@ -35,6 +35,8 @@ pub mod notation;
 
 pub mod clock;
 
+pub mod version;
+
 pub mod budget;
 
 pub mod health;

@@ -5,7 +5,7 @@ use std::{env, io::Write as _, process::ExitCode};
 use convoy_node::{
     command_line::{self, Environment, Invocation, Settings},
     logging::{self, Log},
-    replica,
+    replica, version,
 };
 
 /// One small allocation after another, freed on the thread that made it, is what this is best at.
@@ -16,7 +16,8 @@ fn main() -> ExitCode {
     let environment = Environment { namespace: env::var("NAMESPACE").ok() };
     let settings = match command_line::parse(env::args_os().skip(1), &environment) {
         Ok(Invocation::Run(settings)) => settings,
-        Ok(Invocation::Help) => return print_help(),
+        Ok(Invocation::Help) => return print(&command_line::help()),
+        Ok(Invocation::Version) => return print(&version::line("epp")),
         Err(error) => {
             // Nobody can be told when standard error is closed.
             let _ = writeln!(std::io::stderr(), "epp: {error}: {}", error.remedy());
@@ -53,8 +54,8 @@ fn run(settings: Settings, log: &Log) -> ExitCode {
     }
 }
 
-fn print_help() -> ExitCode {
-    match std::io::stdout().write_all(command_line::help().as_bytes()) {
+fn print(text: &str) -> ExitCode {
+    match std::io::stdout().write_all(text.as_bytes()) {
         Ok(()) => ExitCode::SUCCESS,
         Err(_closed) => ExitCode::FAILURE,
     }

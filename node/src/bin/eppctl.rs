@@ -5,7 +5,7 @@ use std::io::Write as _;
 use std::process::ExitCode;
 
 use convoy_node::bench::{self, Asked, Output};
-use convoy_node::logging;
+use convoy_node::{logging, version};
 
 /// A load generator should cost little beside what it measures.
 #[global_allocator]
@@ -16,7 +16,7 @@ eppctl: the operator's tool for endpoint pickers
 
   eppctl bench    ext_proc load on a picker, as Envoy would make it
 
-eppctl COMMAND --help tells more.
+eppctl COMMAND --help tells more; eppctl --version prints the version.
 ";
 
 fn main() -> ExitCode {
@@ -25,6 +25,7 @@ fn main() -> ExitCode {
     match command.as_ref().and_then(|command| command.to_str()) {
         Some("bench") => bench(arguments),
         Some("--help" | "-h" | "help") => print(HELP, ExitCode::SUCCESS),
+        Some("--version" | "version") => print(&version::line("eppctl"), ExitCode::SUCCESS),
         Some(other) => complain(&format!("unknown command {other:?}; eppctl --help lists all")),
         None => complain("no command; eppctl --help lists all"),
     }

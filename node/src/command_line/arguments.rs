@@ -17,6 +17,7 @@ pub(super) type Given = BTreeSet<&'static str>;
 pub(super) enum Read {
     Written(Box<Written>, Given),
     Help,
+    Version,
 }
 
 pub(super) fn read(
@@ -42,6 +43,9 @@ pub(super) fn read(
         };
         if name == "help" || name == "h" {
             return Ok(Read::Help);
+        }
+        if name == "version" {
+            return Ok(Read::Version);
         }
         let (flag, value) = match find(name) {
             Some(flag) => (flag, value.map(str::to_owned)),

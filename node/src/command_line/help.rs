@@ -14,9 +14,10 @@ const INDENT: &str = "        ";
 pub fn help() -> String {
     let mut text = String::from(
         "epp picks the model server for each request that Envoy asks about (ext_proc).\n\n\
-         Usage: epp --pool-name NAME [FLAG...]\n\n\
+         Usage: epp [--pool-name NAME] [--config-file FILE] [FLAG...]\n\n\
          Flags are written --name value or --name=value, switches --name or --name=false.\n\
-         Durations are written 50ms, 2s, 1m30s; byte counts 65536, 64Ki, 10MB.\n",
+         Durations are written 50ms, 2s, 1m30s; byte counts 65536, 64Ki, 10MB.\n\
+         --help prints this text, --version the version.\n",
     );
     for group in Group::ALL {
         line(&mut text, format_args!("\n{}:\n", group.title()));

@@ -31,6 +31,8 @@ pub enum Invocation {
     Run(Box<Settings>),
     /// Print the help and be done.
     Help,
+    /// Print the version and be done.
+    Version,
 }
 
 /// Reads the arguments that follow the program's name.
@@ -45,6 +47,7 @@ pub fn parse(
 ) -> Result<Invocation, CommandLineError> {
     match arguments::read(arguments)? {
         arguments::Read::Help => Ok(Invocation::Help),
+        arguments::Read::Version => Ok(Invocation::Version),
         arguments::Read::Written(written, given) => {
             let settings = check::check(*written, &given, environment)?;
             Ok(Invocation::Run(Box::new(settings)))

@@ -98,7 +98,7 @@ impl Problem {
                 format!("set it to {name}, which is declared under plugins")
             }
             Self::NeedsKubernetes { declared: None } => {
-                "declare a plugin of type file-discovery and name it here".to_owned()
+                "declare a plugin of type file-discovery and name it at this key".to_owned()
             }
         }
     }

@@ -12,7 +12,7 @@ mod prefix;
 mod profile;
 mod written;
 
-use std::{fs, path::PathBuf};
+use std::{fmt, fs, path::PathBuf};
 
 pub use check::{Checked, Discovery, MetricsReading};
 pub use error::{ConfigError, Invalid, Problem};
@@ -30,6 +30,16 @@ pub enum Source {
     Text(String),
 }
 
+impl fmt::Display for Source {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::BuiltIn => f.write_str("the built-in configuration"),
+            Self::Text(_) => f.write_str("--config-text"),
+            Self::File(path) => path.display().fmt(f),
+        }
+    }
+}
+
 /// A configuration longer than this is refused unread; Kubernetes itself stores no longer ones.
 const BYTES_MAX: u64 = 1 << 20;
 
@@ -44,14 +54,7 @@ pub fn load(source: &Source, overrides: &Overrides) -> Result<Checked, ConfigErr
     let checked = Document::parse(text)
         .map_err(Invalid::from)
         .and_then(|document| check::check(&written::read(&document)?, overrides));
-    checked.map_err(|invalid| {
-        let origin = match source {
-            Source::BuiltIn => "the built-in configuration".to_owned(),
-            Source::Text(_) => "--config-text".to_owned(),
-            Source::File(path) => path.display().to_string(),
-        };
-        ConfigError::Invalid { origin, invalid }
-    })
+    checked.map_err(|invalid| ConfigError::Invalid { origin: source.to_string(), invalid })
 }
 
 fn read(path: &PathBuf) -> Result<String, ConfigError> {

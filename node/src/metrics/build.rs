@@ -7,15 +7,13 @@ use prometheus_client::{
 };
 
 use super::{current, legacy};
+use crate::version::COMMIT;
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct BuildLabels {
     commit: &'static str,
     build_ref: &'static str,
 }
-
-/// The commit that was built, as whoever builds an image says it.
-const COMMIT: Option<&str> = option_env!("CONVOY_COMMIT");
 
 /// The name of the build; that of the release unless whoever builds an image says another.
 const BUILD_REF: Option<&str> = option_env!("CONVOY_BUILD_REF");

@@ -3,7 +3,7 @@
 //! Start: make keys, bind every port, load what picks need, and only then say `SERVING`. Stop: say
 //! `NOT_SERVING`, and go on serving until gateways have turned away; see [`StopSettings`].
 
-use std::{io, time::Duration};
+use std::{io, sync::Arc, time::Duration};
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
@@ -11,6 +11,7 @@ use crate::{
     clock,
     command_line::Settings,
     config::ConfigError,
+    extproc::Service,
     health::{LifePhase, Readiness},
     logging::Outlet,
     server::{Server, tls::TlsError},
@@ -22,8 +23,12 @@ mod ports;
 
 mod start;
 
+mod refused;
+mod summary;
+
 mod stop;
 
+pub use refused::DiscoveryRefused;
 pub use stop::{Seen, Step, StopSettings};
 
 /// How often a stopping replica looks at its gateways.
@@ -57,20 +62,12 @@ pub enum ReplicaError {
     GaveUp,
 }
 
-/// The configuration asks for endpoints from where this version cannot get them.
-#[derive(Debug, thiserror::Error)]
-#[error("{reason}")]
-pub struct DiscoveryRefused {
-    reason: String,
-    remedy: String,
-}
-
 impl ReplicaError {
     /// What the operator can do, if that is known.
     pub fn remedy(&self) -> Option<String> {
         match self {
             Self::Config(error) => Some(error.remedy()),
-            Self::Discovery(refused) => Some(refused.remedy.clone()),
+            Self::Discovery(refused) => Some(refused.remedy()),
             Self::Tls(error) => Some(error.remedy().to_owned()),
             Self::Tree(error) => Some(error.remedy()),
             Self::Bind { flag, .. } => {
@@ -84,6 +81,7 @@ impl ReplicaError {
 /// A replica that serves.
 pub(crate) struct Replica {
     server: Server,
+    service: Arc<Service>,
     readiness: Readiness,
     tree: Tree,
 }
@@ -97,7 +95,7 @@ pub async fn run(settings: Settings, log: Outlet) -> Result<(), ReplicaError> {
     replica.readiness.set(LifePhase::Serving);
     let outcome = tokio::select! {
         signal = told.next() => {
-            tracing::info!(signal, "stopping");
+            tracing::info!(signal, "told to stop; {}", Step::Drain);
             Ok(())
         }
         () = replica.tree.ended() => Err(ReplicaError::GaveUp),
@@ -154,13 +152,19 @@ impl Replica {
             };
             let next = settings.step(step, seen);
             if next != step {
-                tracing::info!(?seen, step = ?next, "stopping goes on");
                 step = next;
+                self.say(step, seen);
                 self.take(step);
             }
         }
         self.tree.shutdown(ACTORS_PATIENCE).await;
         tracing::info!("stopped");
+    }
+
+    fn say(&self, step: Step, seen: Seen) {
+        let since_signal_ms = u64::try_from(seen.since_signal.as_millis()).unwrap_or(u64::MAX);
+        let (connections, streams) = (seen.connections, self.service.bounds.streams());
+        tracing::info!(since_signal_ms, connections, streams, "{step}");
     }
 
     fn take(&self, step: Step) {

@@ -9,10 +9,7 @@ use rustls::crypto::ring;
 use tokio::net::TcpListener;
 use tonic::transport::server::TcpIncoming;
 
-use super::{
-    DiscoveryRefused, Replica, ReplicaError,
-    ports::{Addresses, Ports},
-};
+use super::{DiscoveryRefused, Replica, ReplicaError, ports::Ports, summary::Summary};
 use crate::{
     command_line::{Serving, Settings, Tls},
     config::{self, Checked, Discovery},
@@ -86,8 +83,9 @@ pub(super) async fn start(settings: Settings, log: &Outlet) -> Result<Replica, R
         children.push(renewal::child(Arc::clone(certificate), Policy::ESSENTIAL));
     }
     let tree = start_tree(&settings, &checked, view.clone(), children, &mut registry).await?;
+    let summary = Summary::new(&settings, &checked);
 
-    let service = Service {
+    let service = Arc::new(Service {
         view,
         prefixes,
         behaviour: behaviour(&settings, &checked),
@@ -97,14 +95,13 @@ pub(super) async fn start(settings: Settings, log: &Outlet) -> Result<Replica, R
         streams,
         picks,
         requests,
-    };
+    });
     let readiness = Readiness::default();
     let serving = server_settings(&settings.serving, certificate)?;
-    let server = Server::start(ports.extproc, serving, Arc::new(service), readiness.clone())?;
+    let server = Server::start(ports.extproc, serving, Arc::clone(&service), readiness.clone())?;
     serve_beside(ports.health, ports.metrics, readiness.clone(), registry);
-    let Addresses { extproc, health, metrics } = addresses;
-    tracing::info!(%extproc, %health, %metrics, "serving");
-    Ok(Replica { server, readiness, tree })
+    summary.say(addresses);
+    Ok(Replica { server, service, readiness, tree })
 }
 
 async fn start_tree(
@@ -117,8 +114,7 @@ async fn start_tree(
     let discovery = match &checked.discovery {
         Discovery::File(file) => file.clone(),
         Discovery::Kubernetes { refusal } => {
-            let (reason, remedy) = (refusal.to_string(), refusal.problem.remedy());
-            return Err(DiscoveryRefused { reason, remedy }.into());
+            return Err(DiscoveryRefused::new(&settings.configuration, refusal).into());
         }
     };
     let tree = supervision::Settings {

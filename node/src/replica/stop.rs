@@ -6,7 +6,7 @@
 //! near the end of its grace period leaves the streams that are still open at quiet moments: what
 //! they carry then passes without it.
 
-use std::time::Duration;
+use std::{fmt, time::Duration};
 
 /// For at least so long new streams are served after the replica said that it is going.
 const SERVE_MIN: Duration = Duration::from_secs(5);
@@ -47,6 +47,17 @@ pub enum Step {
     /// Leave what is open, at quiet moments.
     Leave,
     End,
+}
+
+impl fmt::Display for Step {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Drain => "serving on until gateways have turned away",
+            Self::GoAway => "asking gateways to leave; open streams are served to their end",
+            Self::Leave => "leaving streams that are still open, each at a quiet moment",
+            Self::End => "closing what is left",
+        })
+    }
 }
 
 impl StopSettings {

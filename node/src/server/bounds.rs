@@ -93,6 +93,11 @@ impl Bounds {
         }
     }
 
+    /// Streams that are open, those that wait to be refused among them.
+    pub fn streams(&self) -> u32 {
+        self.streams.load(Ordering::Relaxed)
+    }
+
     pub fn stream_closed(&self) {
         self.streams.fetch_sub(1, Ordering::Relaxed);
     }
@@ -146,6 +151,7 @@ mod tests {
         let opened = [(); 4].map(|()| bounds.stream_opened());
         let beyond = Admission::TurnedAway;
         assert_eq!(opened, [Admission::Served, Admission::Refused, beyond, beyond]);
+        assert_eq!(bounds.streams(), 2);
         bounds.stream_closed();
         bounds.stream_closed();
         assert_eq!(bounds.stream_opened(), Admission::Served);

@@ -6,6 +6,7 @@
 )]
 
 mod envoy;
+mod log;
 mod model_server;
 mod tidy;
 mod watchdog;

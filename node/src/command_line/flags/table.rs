@@ -21,7 +21,8 @@ pub(in crate::command_line) const FLAGS: &[Flag] = &[
         Pool,
         "pool-name",
         Text("NAME", |w| &mut w.pool_name),
-        "Name of the InferencePool that this picker serves",
+        "Name of the InferencePool that this picker serves; needed only where endpoints come from \
+         Kubernetes",
     ),
     flag(
         Pool,
