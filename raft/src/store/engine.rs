@@ -53,24 +53,16 @@ impl Engine {
         File::options().read(true).write(true).open(directory.join("db"))
     }
 
-    /// Carries out `changes`: entries first, the state last, each tree's at once.
+    /// Carries out `changes`, in order; the state is the last of them.
     ///
-    /// A crash may leave the entries without the state. The side file has both by then.
+    /// A crash may leave the first few. The side file has all by then. sled's batches would keep them
+    /// together, but each is a write of its own, over which all of sled's threads are woken.
     pub(super) fn apply(&self, changes: &Changes) -> Result<(), sled::Error> {
-        for tree in [Tree::Log, Tree::Notes, Tree::State] {
-            let mut batch = sled::Batch::default();
-            let mut empty = true;
-            for change in changes.iter().flatten() {
-                match change {
-                    Change::Put { tree: of, key, value } if of == tree => batch.insert(key, value),
-                    Change::Delete { tree: of, key } if of == tree => batch.remove(key),
-                    Change::Put { .. } | Change::Delete { .. } => continue,
-                }
-                empty = false;
-            }
-            if !empty {
-                self.tree(tree).apply_batch(batch)?;
-            }
+        for change in changes.iter().flatten() {
+            match change {
+                Change::Put { tree, key, value } => self.tree(tree).insert(key, value)?,
+                Change::Delete { tree, key } => self.tree(tree).remove(key)?,
+            };
         }
         Ok(())
     }
