@@ -21,6 +21,7 @@ use super::{
     client::{Client, Driver},
     greeting::Peer,
     hints::HintQueue,
+    metrics::Metrics,
     outlet::{Outlet, Phase},
     socket::{self, Chain, Introduced, IntroductionError},
     trust::Trust,
@@ -183,8 +184,9 @@ impl Standing<'_> {
             }
         }
         self.shared.outlets.regroup();
-        let hints = Arc::clone(&self.outlet.hints);
-        let hinting = Box::pin(hint(client, self.shared.cluster.subscribe(), hints));
+        let cluster = self.shared.cluster.subscribe();
+        let hints = (Arc::clone(&self.outlet.hints), self.shared.metrics.clone());
+        let hinting = Box::pin(hint(client, cluster, hints));
         let to = format!("{} at {}", peer.name, self.outlet.address);
         let running = Box::pin(async move {
             let ended = driver.await;
@@ -227,11 +229,12 @@ struct Held {
     hinting: BoxFuture<'static, ()>,
 }
 
-/// Sends what comes into `queue`, whenever the other side takes it.
+/// Sends what comes into `queue`, whenever the other side takes it. What it will not have is not kept for later:
+/// the log brings it.
 async fn hint(
     client: Client,
     mut cluster: watch::Receiver<Option<ClusterId>>,
-    queue: Arc<HintQueue>,
+    (queue, metrics): (Arc<HintQueue>, Metrics),
 ) {
     loop {
         // Before there is a cluster there is nothing to tell, and without its sender there is no link.
@@ -242,6 +245,7 @@ async fn hint(
             why = client.clone().hint(known, Arc::clone(&queue)) => {
                 tracing::debug!(%why, "hints are not taken");
                 sleep(HINT_AGAIN_AFTER).await;
+                metrics.hints_dropped.inc_by(queue.clear());
             }
             _ = cluster.changed() => {}
         }

@@ -5,6 +5,7 @@ mod credentials;
 mod exchange;
 mod fixture;
 mod hostile;
+mod log;
 mod renewal;
 mod strangers;
 
