@@ -1,6 +1,6 @@
 //! What one serving thread keeps between requests, so that a request allocates little.
 
-use std::{collections::HashMap, rc::Rc, sync::Arc, time::Instant};
+use std::{collections::HashMap, sync::Arc, time::Instant};
 
 use super::{conversation::Answer, outbox::Outbox, refusal::Refusal, service::Service};
 use crate::{
@@ -23,13 +23,14 @@ pub struct Desk {
     pub(super) scheduling: Scratch,
     pub(super) prompt: PromptScratch,
     timings: Vec<PluginTimings>,
-    recorders: HashMap<String, Rc<Recorder>>,
+    recorders: HashMap<String, Arc<Recorder>>,
     attempts: HashMap<String, Attempts>,
     key: String,
     refusals: RefusalLog,
 }
 
-/// Handles to metrics kept at once. When more are asked for, all are forgotten and made again.
+/// Handles to metrics kept at once. When more are asked for, all are forgotten and made again, which
+/// waits for nobody.
 const HANDLES_MAX: usize = 4096;
 
 impl Desk {
@@ -56,20 +57,20 @@ impl Desk {
     }
 
     /// Counts requests with these values.
-    pub(super) fn recorder(&mut self, model: &str, target: &str, fairness: &str) -> Rc<Recorder> {
+    pub(super) fn recorder(&mut self, model: &str, target: &str, fairness: &str) -> Arc<Recorder> {
         let [model, target, fairness] = [model, target, fairness].map(countable);
         self.key.clear();
         for part in [model, "\0", target, "\0", fairness] {
             self.key.push_str(part);
         }
         if let Some(recorder) = self.recorders.get(&self.key) {
-            return Rc::clone(recorder);
+            return Arc::clone(recorder);
         }
         if HANDLES_MAX <= self.recorders.len() {
             self.recorders.clear();
         }
-        let recorder = Rc::new(self.service.requests.recorder(model, target, fairness));
-        self.recorders.insert(self.key.clone(), Rc::clone(&recorder));
+        let recorder = self.service.requests.recorder(model, target, fairness);
+        self.recorders.insert(self.key.clone(), Arc::clone(&recorder));
         recorder
     }
 

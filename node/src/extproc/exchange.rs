@@ -364,7 +364,7 @@ impl Exchange {
         let (model, target, fairness_id) = asking
             .as_deref()
             .map_or(("", "", "default-flow"), |a| (a.model(), a.target(), a.fairness_id()));
-        desk.recorder(model, target, fairness_id).failed(refusal.error_code());
+        desk.recorder(model, target, fairness_id).failed(refusal.failure());
         desk.log_refusal(refusal, asking.as_deref().map_or("", Asking::request_id));
         if let Some(conversation) = &mut self.conversation {
             conversation.finish();

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::openai;
+use crate::{metrics::Failure, openai};
 
 /// Why a request was refused. The text is the body that the client reads; codes and texts are
 /// those of the picker that Convoy replaces where it knows the case.
@@ -60,18 +60,18 @@ impl Refusal {
         }
     }
 
-    /// The value of the `error_code` label.
-    pub fn error_code(&self) -> &'static str {
+    /// How it is counted.
+    pub fn failure(&self) -> Failure {
         match self {
-            Self::BadBody(_) | Self::NoParser { .. } => "BadRequest",
-            Self::NotCached => "PreconditionFailed",
-            Self::BodyTooLarge { .. } => "PayloadTooLarge",
-            Self::FilteredOut => "ResourceExhausted",
-            Self::EmptyPool => "Internal",
+            Self::BadBody(_) | Self::NoParser { .. } => Failure::BadRequest,
+            Self::NotCached => Failure::PreconditionFailed,
+            Self::BodyTooLarge { .. } => Failure::PayloadTooLarge,
+            Self::FilteredOut => Failure::ResourceExhausted,
+            Self::EmptyPool => Failure::Internal,
             Self::NoCandidates | Self::BodiesTooLarge { .. } | Self::TooManyStreams { .. } => {
-                "ServiceUnavailable"
+                Failure::ServiceUnavailable
             }
-            Self::Late { .. } => "DeadlineExceeded",
+            Self::Late { .. } => Failure::DeadlineExceeded,
         }
     }
 

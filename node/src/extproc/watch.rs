@@ -1,6 +1,6 @@
 //! A response on its way through: what it tells of itself, and who is counted as serving it.
 
-use std::{rc::Rc, sync::Arc, time::Instant};
+use std::{sync::Arc, time::Instant};
 
 use bytes::Bytes;
 use convoy_proto::hot::{Direction, HeaderList, MetadataContext, answer};
@@ -15,7 +15,7 @@ use super::{
 };
 use crate::{
     endpoints::Endpoint,
-    metrics::{Finished, Recorder},
+    metrics::{Failure, Finished, Recorder},
     openai::Answer,
     prefix::Sighting,
 };
@@ -24,7 +24,7 @@ use crate::{
 #[derive(Debug)]
 pub(super) struct Watch {
     opened_at: Instant,
-    recorder: Rc<Recorder>,
+    recorder: Arc<Recorder>,
     /// Requests that this one stands for: more than one where only a share is watched.
     stands_for: u32,
     running: Option<Running>,
@@ -44,12 +44,12 @@ pub(super) struct Watch {
 #[derive(Debug)]
 struct Running {
     endpoint: Arc<Endpoint>,
-    recorder: Rc<Recorder>,
+    recorder: Arc<Recorder>,
     stands_for: u32,
 }
 
 impl Running {
-    fn new(endpoint: Arc<Endpoint>, recorder: Rc<Recorder>, stands_for: u32) -> Self {
+    fn new(endpoint: Arc<Endpoint>, recorder: Arc<Recorder>, stands_for: u32) -> Self {
         endpoint.in_flight.started(stands_for);
         recorder.started(stands_for);
         Self { endpoint, recorder, stands_for }
@@ -68,11 +68,11 @@ impl Watch {
     pub(super) fn asked(
         asking: &Asking,
         picked: &Pick,
-        recorder: Rc<Recorder>,
+        recorder: Arc<Recorder>,
         (opened_at, stands_for): (Instant, u32),
     ) -> Self {
         let endpoint = Arc::clone(&picked.endpoint);
-        let running = Running::new(endpoint, Rc::clone(&recorder), stands_for);
+        let running = Running::new(endpoint, Arc::clone(&recorder), stands_for);
         Self {
             stands_for,
             running: Some(running),
@@ -88,7 +88,7 @@ impl Watch {
         Self::new(desk.recorder("", "", "default-flow"), opened_at)
     }
 
-    fn new(recorder: Rc<Recorder>, opened_at: Instant) -> Self {
+    fn new(recorder: Arc<Recorder>, opened_at: Instant) -> Self {
         Self {
             opened_at,
             recorder,
@@ -118,7 +118,7 @@ impl Watch {
         // not: Envoy's is `:status`.
         let status = headers.get(":status").or_else(|| headers.get("status"));
         if status.is_some_and(|status| status != b"200") {
-            self.recorder.failed("ModelServerError");
+            self.recorder.failed(Failure::ModelServerError);
         }
         self.streaming = self.wants_stream
             || headers.text("content-type").is_some_and(|kind| kind.contains("text/event-stream"));
@@ -150,7 +150,7 @@ impl Watch {
             if let (Some(prefixes), Some(sighting)) = (&desk.service.prefixes, sighting) {
                 prefixes.moved(&sighting, &endpoint);
             }
-            *running = Running::new(endpoint, Rc::clone(&self.recorder), self.stands_for);
+            *running = Running::new(endpoint, Arc::clone(&self.recorder), self.stands_for);
         }
     }
 

@@ -1,14 +1,11 @@
 //! Label sets of requests, and the bound on how many there are.
 
-use std::{
-    collections::BTreeSet,
-    sync::{Mutex, PoisonError},
-};
+use std::collections::BTreeSet;
 
 use prometheus_client::encoding::EncodeLabelSet;
 
 /// The labels of a request under current names.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, EncodeLabelSet)]
 pub struct Labels {
     pub model_name: String,
     pub target_model_name: String,
@@ -17,7 +14,7 @@ pub struct Labels {
 }
 
 /// The labels of a request under the names before those.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, EncodeLabelSet)]
 pub struct LegacyLabels {
     pub model_name: String,
     pub target_model_name: String,
@@ -35,7 +32,7 @@ const SETS_MAX: usize = 4000;
 /// quarter of that, and one set stands in hundreds of lines of the page.
 const VALUE_BYTES_MAX: usize = 256;
 
-const OTHER: &str = "other";
+pub(super) const OTHER: &str = "other";
 
 /// `value`, unless it is too long to be counted by.
 pub fn countable(value: &str) -> &str {
@@ -45,33 +42,28 @@ pub fn countable(value: &str) -> &str {
 /// Lets a bounded number of values and sets through.
 #[derive(Debug, Default)]
 pub(super) struct Cap {
-    admitted: Mutex<Admitted>,
-}
-
-#[derive(Debug, Default)]
-struct Admitted {
     models: BTreeSet<String>,
     fairness_ids: BTreeSet<String>,
-    sets: BTreeSet<(String, String, String)>,
+    sets: BTreeSet<Labels>,
 }
 
 impl Cap {
-    /// The label set under which a request with these values is counted.
-    pub(super) fn bounded(&self, model: &str, target: &str, fairness_id: &str) -> Labels {
-        let mut admitted = self.admitted.lock().unwrap_or_else(PoisonError::into_inner);
-        let model = bounded(&mut admitted.models, model);
-        let target = bounded(&mut admitted.models, target);
-        let fairness_id = bounded(&mut admitted.fairness_ids, fairness_id);
-        let mut set = (model, target, fairness_id);
-        if !admitted.sets.contains(&set) {
-            if SETS_MAX <= admitted.sets.len() {
-                set = (OTHER.to_owned(), OTHER.to_owned(), OTHER.to_owned());
-            } else {
-                admitted.sets.insert(set.clone());
-            }
+    /// The label set under which requests of `labels` are counted.
+    pub(super) fn bounded(&mut self, labels: &Labels) -> Labels {
+        let labels = Labels {
+            model_name: bounded(&mut self.models, &labels.model_name),
+            target_model_name: bounded(&mut self.models, &labels.target_model_name),
+            fairness_id: bounded(&mut self.fairness_ids, &labels.fairness_id),
+            priority: labels.priority.clone(),
+        };
+        if self.sets.contains(&labels) {
+            return labels;
         }
-        let (model_name, target_model_name, fairness_id) = set;
-        Labels { model_name, target_model_name, fairness_id, priority: "0".to_owned() }
+        if SETS_MAX <= self.sets.len() {
+            return Labels::other();
+        }
+        self.sets.insert(labels.clone());
+        labels
     }
 }
 
@@ -87,6 +79,20 @@ fn bounded(admitted: &mut BTreeSet<String>, value: &str) -> String {
 }
 
 impl Labels {
+    pub(super) fn new(model: &str, target: &str, fairness_id: &str) -> Self {
+        Self {
+            model_name: model.to_owned(),
+            target_model_name: target.to_owned(),
+            fairness_id: fairness_id.to_owned(),
+            priority: "0".to_owned(),
+        }
+    }
+
+    /// Those of what finds no place.
+    pub(super) fn other() -> Self {
+        Self::new(OTHER, OTHER, OTHER)
+    }
+
     pub(super) fn legacy(&self) -> LegacyLabels {
         LegacyLabels {
             model_name: self.model_name.clone(),
@@ -99,35 +105,36 @@ impl Labels {
 mod tests {
     use super::*;
 
+    fn bounded(cap: &mut Cap, model: &str, target: &str, fairness_id: &str) -> Labels {
+        cap.bounded(&Labels::new(model, target, fairness_id))
+    }
+
     #[test]
     fn the_thousand_and_first_model_is_counted_as_other() {
-        let cap = Cap::default();
+        let cap = &mut Cap::default();
         for number in 0..VALUES_MAX {
             let name = format!("model-{number}");
-            assert_eq!(cap.bounded(&name, &name, "default-flow").model_name, name);
+            assert_eq!(bounded(cap, &name, &name, "default-flow").model_name, name);
         }
-        assert_eq!(cap.bounded("one more", "model-1", "default-flow").model_name, OTHER);
-        assert_eq!(cap.bounded("model-7", "model-7", "default-flow").model_name, "model-7");
+        assert_eq!(bounded(cap, "one more", "model-1", "default-flow").model_name, OTHER);
+        assert_eq!(bounded(cap, "model-7", "model-7", "default-flow").model_name, "model-7");
     }
 
     #[test]
     fn a_value_too_long_for_a_label_is_counted_as_other() {
-        let cap = Cap::default();
         let (longest, too_long) = ("m".repeat(VALUE_BYTES_MAX), "m".repeat(VALUE_BYTES_MAX + 1));
-        let labels = cap.bounded(&longest, &too_long, &too_long);
+        let labels = bounded(&mut Cap::default(), &longest, &too_long, &too_long);
         assert_eq!(labels.model_name, longest);
         assert_eq!((&*labels.target_model_name, &*labels.fairness_id), (OTHER, OTHER));
     }
 
     #[test]
     fn sets_are_bounded_even_when_their_values_are_not() {
-        let cap = Cap::default();
+        let cap = &mut Cap::default();
         for number in 0..2 * SETS_MAX {
             let model = format!("model-{}", number % 900);
-            let fairness_id = format!("tenant-{}", number / 900);
-            cap.bounded(&model, &model, &fairness_id);
+            bounded(cap, &model, &model, &format!("tenant-{}", number / 900));
         }
-        let admitted = cap.admitted.lock().unwrap();
-        assert_eq!(admitted.sets.len(), SETS_MAX);
+        assert_eq!(cap.sets.len(), SETS_MAX);
     }
 }

@@ -5,9 +5,12 @@
 
 mod buckets;
 mod build;
+mod catalogue;
+mod histogram;
 mod labels;
 mod page;
 mod picks;
+mod recorder;
 mod requests;
 mod streams;
 
@@ -15,7 +18,8 @@ pub use build::register_build;
 pub use labels::{Labels, LegacyLabels, countable};
 pub use page::{Page, serve};
 pub use picks::{Attempts, PickMetrics, PluginTimings};
-pub use requests::{Finished, Recorder, RequestMetrics};
+pub use recorder::{Failure, Finished, Recorder};
+pub use requests::RequestMetrics;
 pub use streams::{Bound, StreamEnd, StreamMetrics};
 
 use prometheus_client::registry::{Metric, Registry};
@@ -25,7 +29,19 @@ const CURRENT: &str = "llm_d_epp_";
 
 /// Registers `metric` under its current name.
 pub(crate) fn current(registry: &mut Registry, name: &str, help: &str, metric: impl Metric) {
-    registry.register(format!("{CURRENT}{name}"), format!("[ALPHA] {}", text(help)), metric);
+    registry.register(current_name(name), current_help(help), metric);
+}
+
+fn current_name(name: &str) -> String {
+    format!("{CURRENT}{name}")
+}
+
+fn current_help(help: &str) -> String {
+    format!("[ALPHA] {}", text(help))
+}
+
+fn legacy_help(successor: &str, help: &str) -> String {
+    format!("[ALPHA] [Deprecated: Use {CURRENT}{successor}] {}", text(help))
 }
 
 /// Registers `metric` under the name it had before `successor`, a current name.
@@ -36,8 +52,7 @@ pub(crate) fn legacy(
     help: &str,
     metric: impl Metric,
 ) {
-    let help = format!("[ALPHA] [Deprecated: Use {CURRENT}{successor}] {}", text(help));
-    registry.register(name, help, metric);
+    registry.register(name, legacy_help(successor, help), metric);
 }
 
 /// Help as it is registered: the registry ends it with a dot.

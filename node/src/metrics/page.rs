@@ -1,6 +1,6 @@
 //! The metrics page, over plain HTTP.
 
-use std::{convert::Infallible, io, sync::Arc};
+use std::{convert::Infallible, io, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use http_body_util::Full;
@@ -12,16 +12,32 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use prometheus_client::{encoding::text::encode, registry::Registry};
 use tokio::{net::TcpListener, sync::Semaphore, task::JoinSet};
 
+use super::{PickMetrics, RequestMetrics};
+
 /// What the page shows, encoded at each request.
 #[derive(Clone, Debug)]
-pub struct Page(Arc<Registry>);
+pub struct Page {
+    registry: Arc<Registry>,
+    picks: PickMetrics,
+    requests: RequestMetrics,
+}
+
+/// How often what was begun to be counted by is taken in.
+const TAKE_IN_EVERY: Duration = Duration::from_secs(1);
 
 /// Scrapers at once at most. A cluster has a handful.
 const CONNECTIONS_MAX: usize = 64;
 
 impl Page {
-    pub fn new(registry: Registry) -> Self {
-        Self(Arc::new(registry))
+    /// The page of `registry`, where `picks` and `requests` are registered.
+    pub fn new(registry: Registry, picks: PickMetrics, requests: RequestMetrics) -> Self {
+        Self { registry: Arc::new(registry), picks, requests }
+    }
+
+    /// Takes in what serving threads have begun to count by, lest it wait for a scraper.
+    fn take_in(&self) {
+        self.picks.take_in();
+        self.requests.take_in();
     }
 
     async fn answer(self, request: Request<Incoming>) -> Response<Full<Bytes>> {
@@ -33,7 +49,7 @@ impl Page {
         // A page of many models is megabytes long, and this thread has other things to do.
         let encoded = tokio::task::spawn_blocking(move || {
             let mut text = String::new();
-            encode(&mut text, &self.0).map(|()| text)
+            encode(&mut text, &self.registry).map(|()| text)
         });
         let Ok(Ok(text)) = encoded.await else {
             return plain(StatusCode::INTERNAL_SERVER_ERROR, "the metrics cannot be encoded");
@@ -55,16 +71,26 @@ fn plain(status: StatusCode, text: &'static str) -> Response<Full<Bytes>> {
 pub async fn serve(listener: TcpListener, page: Page) -> io::Result<()> {
     let places = Arc::new(Semaphore::new(CONNECTIONS_MAX));
     let mut connections = JoinSet::new();
+    let mut taking_in = tokio::time::interval(TAKE_IN_EVERY);
     loop {
-        let Ok(place) = Arc::clone(&places).acquire_owned().await else {
-            return Ok(());
+        let next = async {
+            let place = Arc::clone(&places).acquire_owned().await;
+            (listener.accept().await, place)
         };
-        let socket = match listener.accept().await {
+        let (accepted, place) = tokio::select! {
+            next = next => next,
+            _ = taking_in.tick() => {
+                page.take_in();
+                continue;
+            }
+        };
+        let Ok(place) = place else { return Ok(()) };
+        let socket = match accepted {
             Ok((socket, _peer)) => socket,
             Err(error) => {
                 // Out of file descriptors, most likely: others may come free.
                 tracing::warn!(error = %error, "cannot accept a scraper");
-                tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+                tokio::time::sleep(Duration::from_millis(100)).await;
                 continue;
             }
         };
@@ -77,7 +103,7 @@ pub async fn serve(listener: TcpListener, page: Page) -> io::Result<()> {
             // A scraper that goes away mid-page is its own affair.
             let _ = http1::Builder::new()
                 .timer(TokioTimer::new())
-                .header_read_timeout(std::time::Duration::from_secs(30))
+                .header_read_timeout(Duration::from_secs(30))
                 .serve_connection(TokioIo::new(socket), answer)
                 .await;
             drop(place);

@@ -4,11 +4,11 @@ use std::time::Duration;
 
 use prometheus_client::{
     encoding::EncodeLabelSet,
-    metrics::{counter::Counter, family::Family, gauge::Gauge, histogram::Histogram},
+    metrics::{counter::Counter, family::Family, gauge::Gauge},
     registry::Registry,
 };
 
-use super::buckets;
+use super::{buckets, histogram::Histogram};
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct CodeLabels {
@@ -150,7 +150,7 @@ impl StreamMetrics {
     /// Notes how a stream ended that was open for `duration`.
     pub fn ended(&self, end: StreamEnd, duration: Duration) {
         self.open.dec();
-        self.duration.observe(duration.as_secs_f64());
+        self.duration.observe(duration.as_secs_f64(), 1);
         match end {
             StreamEnd::Ok => self.ok.inc(),
             StreamEnd::Cancelled => self.cancelled.inc(),

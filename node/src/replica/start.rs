@@ -93,13 +93,14 @@ pub(super) async fn start(settings: Settings, log: &Outlet) -> Result<Replica, R
         scheduler: checked.scheduler,
         bounds,
         streams,
-        picks,
-        requests,
+        picks: picks.clone(),
+        requests: requests.clone(),
     });
     let readiness = Readiness::default();
     let serving = server_settings(&settings.serving, certificate)?;
     let server = Server::start(ports.extproc, serving, Arc::clone(&service), readiness.clone())?;
-    serve_beside(ports.health, ports.metrics, readiness.clone(), registry);
+    let page = metrics::Page::new(registry, picks, requests);
+    serve_beside(ports.health, ports.metrics, readiness.clone(), page);
     summary.say(addresses);
     Ok(Replica { server, service, readiness, tree })
 }
@@ -188,7 +189,7 @@ fn serve_beside(
     health: TcpListener,
     metrics: TcpListener,
     readiness: Readiness,
-    registry: Registry,
+    page: metrics::Page,
 ) {
     let incoming = TcpIncoming::from(health);
     tokio::spawn(async move {
@@ -197,7 +198,6 @@ fn serve_beside(
             tracing::error!(error = chain(&error), "health is served no more");
         }
     });
-    let page = metrics::Page::new(registry);
     tokio::spawn(async move {
         if let Err(error) = metrics::serve(metrics, page).await {
             tracing::error!(error = chain(&error), "metrics are served no more");

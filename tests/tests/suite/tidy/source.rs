@@ -27,6 +27,39 @@ const SLEEPS: [(&str, &str); 12] = [
     ("tests/tests/suite/envoy/restarts.rs", "a load runs for a time; discovery takes its time"),
 ];
 
+/// What requests pass through, where nothing may wait for another thread.
+const WITHOUT_LOCKS: [&str; 9] = [
+    "node/src/budget.rs",
+    "node/src/extproc/",
+    "node/src/http2/",
+    "node/src/metrics/histogram.rs",
+    "node/src/metrics/recorder.rs",
+    "node/src/openai/",
+    "node/src/plugins/",
+    "node/src/scheduling/",
+    "node/src/server/streams.rs",
+];
+
+#[test]
+fn what_a_pick_runs_through_has_no_lock() {
+    let locks = ["Mutex", "RwLock", "Condvar", "Semaphore", "Family"];
+    let mut faults = Vec::new();
+    for place in WITHOUT_LOCKS {
+        let files = tree::rust();
+        let inside: Vec<_> = files.iter().filter(|file| file.path.starts_with(place)).collect();
+        if inside.is_empty() {
+            faults.push(format!("{place} is listed, and is not there"));
+        }
+        for file in inside {
+            let lines = (1..).zip(file.text.lines());
+            let code = lines.filter(|(_, line)| !line.trim_start().starts_with("//"));
+            let found = code.filter(|(_, line)| locks.iter().any(|lock| line.contains(lock)));
+            faults.extend(found.map(|(at, line)| format!("{}:{at}: {}", file.path, line.trim())));
+        }
+    }
+    none(&faults);
+}
+
 #[test]
 fn a_file_fits_in_400_lines() {
     let mut faults = Vec::new();
