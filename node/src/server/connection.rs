@@ -20,7 +20,12 @@ use tokio::{
 use tokio_util::io::poll_read_buf;
 
 use super::{Phase, Thread, refusals, streams::Streams};
-use crate::{budget::Share, clock, http2::Connection, metrics::Bound};
+use crate::{
+    budget::Share,
+    clock,
+    http2::{Connection, ConnectionError},
+    metrics::Bound,
+};
 
 /// How much is asked of the socket at once.
 const READ_BYTES: usize = 64 << 10;
@@ -32,8 +37,21 @@ const READ_BYTES_MIN: usize = 4 << 10;
 /// A gateway speaks first, and at once. What has not spoken by then is not one.
 const SILENT_MAX: Duration = Duration::from_secs(10);
 
+/// A connection is served for so long at once, before others and the thread's timers have their turn.
+/// A message is answered in microseconds, but a gateway can send one that costs ten thousand times as
+/// much, and many of them at once.
+const TURN_MAX: Duration = Duration::from_millis(2);
+
 /// Pieces of output written at once; the kernel takes 1,024.
 const SLICES: usize = 64;
+
+/// How a turn ended.
+enum Turn {
+    /// There is more to do, after others.
+    Over,
+    /// The connection is over.
+    Closed,
+}
 
 /// Serves one connection.
 pub(super) struct Driver<S> {
@@ -41,6 +59,10 @@ pub(super) struct Driver<S> {
     http2: Connection,
     streams: Streams,
     read: BytesMut,
+    /// Something that was received waits for its answer: nothing more is read before that.
+    unanswered: bool,
+    /// How the gateway broke the protocol, after what is still to be answered.
+    broken: Option<ConnectionError>,
     unflushed: bool,
     output_bytes_max: usize,
     /// Output that the socket does not take.
@@ -65,6 +87,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Driver<S> {
             http2: Connection::new(limits, &transit),
             streams: Streams::new(thread),
             read: BytesMut::with_capacity(READ_BYTES),
+            unanswered: false,
+            broken: None,
             unflushed: false,
             silent_until: Some(clock::now() + SILENT_MAX),
             ends_at,
@@ -79,10 +103,14 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Driver<S> {
         loop {
             tokio::select! {
                 biased;
-                closed = std::future::poll_fn(|cx| self.poll_turn(cx)) => {
-                    closed?;
-                    return self.socket.shutdown().await;
-                }
+                turn = std::future::poll_fn(|cx| self.poll_turn(cx)) => match turn? {
+                    Turn::Over => {
+                        self.streams.beat();
+                        // The runtime looks at sockets and timers before this goes on.
+                        tokio::task::yield_now().await;
+                    }
+                    Turn::Closed => return self.socket.shutdown().await,
+                },
                 changed = phase.changed() => match changed {
                     Ok(()) => self.on_phase(*phase.borrow_and_update()),
                     Err(_gone) => return self.socket.shutdown().await,
@@ -102,12 +130,13 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Driver<S> {
         }
     }
 
-    /// Reads, answers and writes until it must wait; ready when the connection is over.
-    fn poll_turn(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+    /// Reads, answers and writes until it must wait, its turn is over, or the connection is.
+    fn poll_turn(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<Turn>> {
+        let mut until = None;
         loop {
             self.poll_timer(cx);
             if self.silent_until.is_some_and(|until| until <= clock::now()) {
-                return Poll::Ready(Ok(()));
+                return Poll::Ready(Ok(Turn::Closed));
             }
             // What cannot be written yet does not keep what has arrived from being read, until too
             // much waits.
@@ -116,34 +145,49 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Driver<S> {
             if self.unwritten.set(unwritten).is_err() {
                 self.streams.refused_by(Bound::WaitingBytes);
                 tracing::debug!(unwritten, "a gateway's connection does not take its answers");
-                return Poll::Ready(Ok(()));
+                return Poll::Ready(Ok(Turn::Closed));
             }
             if written.is_pending() && self.output_bytes_max <= self.http2.output_bytes() {
                 return Poll::Pending;
             }
             if self.http2.is_drained() {
-                return Poll::Ready(Ok(()));
+                return Poll::Ready(Ok(Turn::Closed));
             }
-            if self.read.capacity() < READ_BYTES_MIN {
-                self.read.reserve(READ_BYTES);
+            if !self.unanswered && !ready!(self.poll_receive(cx))? {
+                return Poll::Ready(Ok(Turn::Closed));
             }
-            if ready!(poll_read_buf(Pin::new(&mut self.socket), cx, &mut self.read))? == 0 {
-                return Poll::Ready(Ok(()));
-            }
-            self.silent_until = None;
             let now = clock::now();
-            let received = self.http2.receive(self.read.split().freeze(), now);
-            self.streams.answer_events(&mut self.http2, now);
-            if let Err(error) = received {
+            let until = *until.get_or_insert(now + TURN_MAX);
+            self.unanswered = !self.streams.answer_events(&mut self.http2, now, until);
+            if self.unanswered {
+                return Poll::Ready(Ok(Turn::Over));
+            }
+            if let Some(error) = self.broken.take() {
                 if let Some(bound) = refusals::of_connection(&error) {
                     self.streams.refused_by(bound);
                 }
                 tracing::debug!(%error, "a gateway's connection broke the protocol");
                 // The gateway is told why if the socket takes it at once, and not otherwise.
                 let _ = self.poll_write(cx);
-                return Poll::Ready(Ok(()));
+                return Poll::Ready(Ok(Turn::Closed));
+            }
+            if until <= now {
+                return Poll::Ready(Ok(Turn::Over));
             }
         }
+    }
+
+    /// Reads once; ready with false when the gateway will send no more.
+    fn poll_receive(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<bool>> {
+        if self.read.capacity() < READ_BYTES_MIN {
+            self.read.reserve(READ_BYTES);
+        }
+        if ready!(poll_read_buf(Pin::new(&mut self.socket), cx, &mut self.read))? == 0 {
+            return Poll::Ready(Ok(false));
+        }
+        self.silent_until = None;
+        self.broken = self.http2.receive(self.read.split().freeze(), clock::now()).err();
+        Poll::Ready(Ok(true))
     }
 
     /// Does what it is time for, and has this task woken when it is time for more.

@@ -31,6 +31,12 @@ const QUIET_AFTER: Duration = Duration::from_secs(1);
 /// How often a connection that is being left looks for quiet moments.
 const LOOK_EVERY: Duration = Duration::from_millis(100);
 
+/// After so many events the time is looked at, which costs a fiftieth of an event.
+const LOOK_AFTER_EVENTS: usize = 16;
+
+/// A message counts as another event for each of these.
+const MESSAGE_BYTES: usize = 4 << 10;
+
 /// A connection's streams.
 pub(super) struct Streams {
     thread: Rc<Thread>,
@@ -80,11 +86,30 @@ impl Streams {
         }
     }
 
-    /// Answers everything that has happened.
-    pub(super) fn answer_events(&mut self, http2: &mut Connection, now: Instant) {
+    /// Shows that the thread moves.
+    pub(super) fn beat(&self) {
+        self.thread.heartbeat.beat();
+    }
+
+    /// Answers what has happened; false if it was not done `until` then, and has to go on.
+    pub(super) fn answer_events(
+        &mut self,
+        http2: &mut Connection,
+        now: Instant,
+        until: Instant,
+    ) -> bool {
         let thread = Rc::clone(&self.thread);
         let turn = &mut Turn { http2, desk: &mut thread.desk.borrow_mut(), now };
+        let mut unlooked = 0;
         while let Some(event) = turn.http2.poll_event() {
+            unlooked += match &event {
+                Event::Message { message, .. } => 1 + message.len() / MESSAGE_BYTES,
+                Event::Opened { .. }
+                | Event::HalfClosed { .. }
+                | Event::Ended { .. }
+                | Event::Refused { .. }
+                | Event::GoAway { .. } => 1,
+            };
             match event {
                 Event::Opened { stream, head } => self.open(stream, &head, turn),
                 Event::Message { stream, message } => self.on_message(stream, message, turn),
@@ -97,7 +122,14 @@ impl Streams {
                 }
                 Event::GoAway { code } => tracing::debug!(?code, "the gateway says goodbye"),
             }
+            if LOOK_AFTER_EVENTS <= unlooked {
+                unlooked = 0;
+                if until <= clock::now() {
+                    return false;
+                }
+            }
         }
+        true
     }
 
     /// Refuses what is late, and leaves what may be left.

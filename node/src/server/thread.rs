@@ -61,14 +61,15 @@ pub(super) struct Shared {
 pub(super) struct Thread {
     pub(super) desk: RefCell<Desk>,
     pub(super) readiness: Readiness,
+    pub(super) heartbeat: Heartbeat,
     shared: Shared,
 }
 
 impl Thread {
-    pub(super) fn new(shared: Shared) -> Self {
+    pub(super) fn new(shared: Shared, heartbeat: Heartbeat) -> Self {
         let desk = Desk::new(Arc::clone(&shared.service), fastrand::Rng::new());
         let readiness = shared.readiness.clone();
-        Self { desk: RefCell::new(desk), readiness, shared }
+        Self { desk: RefCell::new(desk), readiness, heartbeat, shared }
     }
 
     /// Counts an exchange in.
@@ -159,7 +160,7 @@ async fn run(
     connections: Arc<AtomicUsize>,
     heartbeat: Heartbeat,
 ) {
-    let thread = Rc::new(Thread::new(shared));
+    let thread = Rc::new(Thread::new(shared, heartbeat.clone()));
     tokio::task::spawn_local(async move {
         let mut beats = tokio::time::interval(Heartbeat::INTERVAL);
         loop {

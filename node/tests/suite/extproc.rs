@@ -22,6 +22,7 @@ mod bounds;
 mod copies;
 mod index;
 mod memory;
+mod turns;
 
 mod drain;
 

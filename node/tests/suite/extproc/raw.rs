@@ -24,7 +24,10 @@ pub(super) type End = (String, String);
 impl Raw {
     pub(super) async fn to(address: SocketAddr) -> Self {
         let socket = TcpStream::connect(address).await.unwrap();
-        let (client, driver) = h2::client::handshake(socket).await.unwrap();
+        // What is answered on a call that nobody listens to takes nothing from the others.
+        let mut builder = h2::client::Builder::new();
+        let handshake = builder.initial_connection_window_size(64 << 20).handshake(socket);
+        let (client, driver) = handshake.await.unwrap();
         let mut connection = JoinSet::new();
         connection.spawn(async move {
             // How it ends is up to the test.
@@ -79,6 +82,12 @@ impl Call {
     pub(super) fn say_raw(&mut self, bytes: &[u8]) {
         // What is said on an ended stream is lost, as on the wire.
         let _ended = self.sending.send_data(Bytes::copy_from_slice(bytes), false);
+    }
+
+    /// Says nothing more, and hears how the call ends.
+    pub(super) async fn half_closed(mut self) -> End {
+        let _ended = self.sending.send_data(Bytes::new(), true);
+        self.end().await
     }
 
     /// Hears how the call ends, whatever is answered before.
