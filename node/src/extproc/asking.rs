@@ -1,9 +1,9 @@
 //! A request on its way here: its headers, and what was read of its body.
 
 use bytes::Bytes;
-use convoy_proto::hot::{Direction, HeaderList, answer};
+use convoy_proto::hot::{Direction, HeaderList, MetadataContext, MetadataError, answer};
 
-use super::{names, pick::Pick, refusal::Refusal};
+use super::{names, pick::Pick, refusal::Refusal, subset};
 use crate::{
     openai::{self, Api, Request, Scanner},
     plugins::Parser,
@@ -46,6 +46,18 @@ impl Asking {
         let has_id = headers.get(names::REQUEST_ID).is_some_and(|id| !id.is_empty());
         let made_id = (!has_id).then(|| request_id(random));
         Self { headers, body, body_bytes: 0, headers_bytes: 0, subset: None, picked: None, made_id }
+    }
+
+    /// Takes up which endpoints `metadata` confines the request to, if any. Metadata that cannot be
+    /// read might have confined it, so nobody is picked then.
+    pub(super) fn note_subset(&mut self, metadata: &MetadataContext) -> Result<(), MetadataError> {
+        if metadata.is_empty() {
+            return Ok(());
+        }
+        if let Some(subset) = subset::subset(&metadata.read()?) {
+            self.subset = Some(subset);
+        }
+        Ok(())
     }
 
     /// How the body that these headers announce is read.

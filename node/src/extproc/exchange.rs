@@ -8,7 +8,9 @@ use std::time::Instant;
 use bytes::Bytes;
 use convoy_proto::{
     filter::processing_mode::BodySendMode,
-    hot::{self, Body, DecodeError, Headers, MetadataContext, Question, Request, answer},
+    hot::{
+        self, Body, DecodeError, Headers, MetadataContext, MetadataError, Question, Request, answer,
+    },
 };
 
 use super::{
@@ -19,12 +21,12 @@ use super::{
     desk::Desk,
     names, pick,
     refusal::Refusal,
-    subset,
     watch::Watch,
 };
 use crate::{
     clock,
     metrics::{Bound, StreamEnd},
+    scheduling::Subset,
     server::bounds::Admission,
 };
 
@@ -48,6 +50,8 @@ pub enum Fault {
     Malformed(#[from] DecodeError),
     #[error(transparent)]
     OutOfOrder(#[from] OutOfOrder),
+    #[error("it cannot be read which endpoints the request is confined to")]
+    Subset(#[from] MetadataError),
     /// The conversation allows no pick before request headers; if it did, nobody would answer.
     #[error("somebody is to be picked, and no request headers have come")]
     NothingAsked,
@@ -131,7 +135,9 @@ impl Exchange {
             Question::ResponseBody(body) => self.on_response_body(body, now),
             Question::ResponseTrailers(_) => self.on_response_trailers(now),
         };
-        self.note_subset(&request.metadata);
+        if let Some(asking) = &mut self.asking {
+            asking.note_subset(&request.metadata)?;
+        }
         self.advance(input, desk, now)
     }
 
@@ -184,10 +190,13 @@ impl Exchange {
         self.refuse(&Refusal::TooManyStreams { streams_max }, desk)
     }
 
-    /// Bytes of bodies, and of headers beyond what a stream costs anyway, that are kept here.
+    /// Bytes of bodies, of subsets, and of headers beyond what a stream costs anyway, that are kept
+    /// here.
     fn holds(&self) -> usize {
-        let headers = self.asking.as_ref().map_or(0, |asking| asking.headers_bytes);
-        headers + self.conversation.as_ref().map_or(0, Conversation::held_bytes)
+        let asked = self.asking.as_ref().map_or(0, |asking| {
+            asking.headers_bytes + asking.subset.as_ref().map_or(0, Subset::bytes)
+        });
+        asked + self.conversation.as_ref().map_or(0, Conversation::held_bytes)
     }
 
     /// Accounts for what is held; false if all streams together hold too much.
@@ -276,16 +285,6 @@ impl Exchange {
             watch.on_end(now);
         }
         Input::ResponseTrailers
-    }
-
-    fn note_subset(&mut self, metadata: &MetadataContext) {
-        let Some(asking) = self.asking.as_mut().filter(|_| !metadata.is_empty()) else {
-            return;
-        };
-        // Metadata that cannot be read names no subset, as an unknown type in it would.
-        if let Some(subset) = metadata.read().ok().as_ref().and_then(subset::subset) {
-            asking.subset = Some(subset);
-        }
     }
 
     fn advance(&mut self, input: Input, desk: &mut Desk, now: Instant) -> Result<Flow, Fault> {

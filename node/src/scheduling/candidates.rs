@@ -6,32 +6,43 @@ use super::Candidate;
 use crate::endpoints::View;
 
 /// The endpoints that a gateway allows for one request, named by IP address; ports do not count.
+///
+/// They are sorted: a gateway may name as many as there are endpoints.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Subset(Vec<IpAddr>);
+pub struct Subset(Box<[IpAddr]>);
 
 impl Subset {
     /// Reads a gateway's hint: `ip` or `ip:port` entries, IPv6 with or without brackets. An entry
     /// that is no address names nobody.
     pub fn from_hint<'a>(entries: impl IntoIterator<Item = &'a str>) -> Self {
-        Self(entries.into_iter().filter_map(address).collect())
+        let mut addresses: Vec<_> = entries.into_iter().filter_map(address).collect();
+        addresses.sort_unstable();
+        addresses.dedup();
+        Self(addresses.into())
+    }
+
+    /// Memory that the addresses take.
+    pub fn bytes(&self) -> usize {
+        size_of_val(&*self.0)
     }
 
     pub fn contains(&self, address: IpAddr) -> bool {
-        self.0.contains(&address)
+        self.0.binary_search(&address.to_canonical()).is_ok()
     }
 }
 
-/// The IP address in `ip`, `ip:port`, `[ip]` or `[ip]:port`.
+/// The IP address in `ip`, `ip:port`, `[ip]` or `[ip]:port`. One of IPv4 is that however it is
+/// written.
 fn address(entry: &str) -> Option<IpAddr> {
     let entry = entry.trim();
-    if let Ok(address) = entry.parse() {
-        return Some(address);
+    if let Ok(address) = entry.parse::<IpAddr>() {
+        return Some(address.to_canonical());
     }
     let host = match entry.strip_prefix('[') {
         Some(bracketed) => bracketed.split_once(']')?.0,
         None => entry.rsplit_once(':')?.0,
     };
-    host.parse().ok()
+    host.parse().ok().as_ref().map(IpAddr::to_canonical)
 }
 
 /// Replaces `into` by the candidates of `view`: ready, and in the subset if there is one.
@@ -64,6 +75,7 @@ mod tests {
         check(&["10.0.0.1"], &[0]);
         check(&["10.0.0.2:9999", " 10.0.0.1:8000 "], &[0, 1]);
         check(&["[::ffff:1]:8000"], &[]);
+        check(&["::ffff:10.0.0.2", "10.0.0.2", "10.0.0.1"], &[0, 1]);
     }
 
     #[test]

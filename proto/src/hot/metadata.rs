@@ -15,6 +15,10 @@ pub const LB_NAMESPACE: &str = "envoy.lb";
 /// The namespace in which a request is confined to some of the endpoints.
 pub const SUBSET_NAMESPACE: &str = "envoy.lb.subset_hint";
 
+/// Bytes of one of these namespaces at most. It is room for 40,000 endpoints as text; decoded they take
+/// many times as much.
+pub const NAMESPACE_BYTES_MAX: usize = 1 << 20;
+
 /// In `envoy.lb`: the pick, a string.
 pub const DESTINATION: &str = "x-gateway-destination-endpoint";
 
@@ -52,6 +56,11 @@ pub enum MetadataError {
     },
     #[error("metadata_context is malformed in namespace {namespace}")]
     Namespace { namespace: &'static str, source: prost::DecodeError },
+    #[error(
+        "namespace {namespace} of metadata_context has {bytes} bytes, more than \
+         {NAMESPACE_BYTES_MAX}"
+    )]
+    TooLong { namespace: &'static str, bytes: usize },
 }
 
 impl MetadataContext {
@@ -102,6 +111,10 @@ impl MetadataContext {
             }
             Some(_) | None => return Ok(()),
         };
+        let bytes = value.iter().map(Range::len).sum();
+        if NAMESPACE_BYTES_MAX < bytes {
+            return Err(MetadataError::TooLong { namespace, bytes });
+        }
         let decoded = self.decode_struct(&value);
         *slot = Some(decoded.map_err(|source| MetadataError::Namespace { namespace, source })?);
         Ok(())

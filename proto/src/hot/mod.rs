@@ -15,9 +15,9 @@ mod request;
 pub use headers::HeaderList;
 pub use metadata::{
     DESTINATION, DESTINATION_SCORES, DESTINATION_SERVED, DESTINATION_SUBSET, LB_NAMESPACE,
-    MetadataContext, MetadataError, RoutingMetadata, SUBSET_NAMESPACE,
+    MetadataContext, MetadataError, NAMESPACE_BYTES_MAX, RoutingMetadata, SUBSET_NAMESPACE,
 };
-pub use reader::{DecodeError, Fault};
+pub use reader::{DecodeError, Fault, HEADERS_MAX};
 pub use request::{Body, Headers, ProtocolConfig, Question, Request, decode};
 
 /// One of the two halves of an HTTP exchange.

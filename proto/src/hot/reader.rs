@@ -6,6 +6,10 @@ use std::ops::Range;
 /// How deep messages and groups may nest, as in every protobuf implementation.
 const DEPTH_MAX: u32 = 100;
 
+/// Headers in one message at most. Envoy itself takes a hundred unless it is told otherwise; an empty
+/// header is two bytes, so without a bound a message of 4 MB would be a list of 2,000,000.
+pub const HEADERS_MAX: usize = 4096;
+
 /// Why a message was refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{message}{} at byte {offset}: {fault}", FieldSuffix(*.field))]
@@ -38,6 +42,8 @@ pub enum Fault {
     GroupEnd,
     #[error("nested more than {DEPTH_MAX} deep")]
     TooDeep,
+    #[error("more than {HEADERS_MAX} headers")]
+    TooManyHeaders,
     #[error("{length} bytes are more than a message may have")]
     TooLong { length: usize },
 }

@@ -7,7 +7,7 @@ use bytes::Bytes;
 
 use super::headers::{Header, HeaderList};
 use super::metadata::MetadataContext;
-use super::reader::{DecodeError, Fault, Key, Reader};
+use super::reader::{DecodeError, Fault, HEADERS_MAX, Key, Reader};
 use crate::filter::processing_mode::BodySendMode;
 
 /// Headers that a list has room for at once. Requests through a gateway carry 15 to 30.
@@ -72,7 +72,8 @@ pub struct ProtocolConfig {
 /// replaces or merges with the one before it, and a field of the wrong wire type is refused. Of the
 /// fields that a picker does not read (attributes, flow control) and of the metadata, only the
 /// outermost length is looked at. One thing the generated type lets pass is refused: a map of the
-/// wrong wire type, which it reads as if the type were right.
+/// wrong wire type, which it reads as if the type were right. So is a list of more headers than
+/// [`HEADERS_MAX`].
 pub fn decode(message: Bytes) -> Result<Request, DecodeError> {
     let mut reader = Reader::new(&message, "ProcessingRequest");
     if u32::try_from(message.len()).is_err() {
@@ -191,6 +192,9 @@ impl Found {
                     let header = read_header(map.nested(key, "HeaderValue")?)?;
                     if self.headers.capacity() == 0 {
                         self.headers.reserve(HEADERS_EXPECTED);
+                    }
+                    if self.headers.len() == HEADERS_MAX {
+                        return Err(map.error(Fault::TooManyHeaders));
                     }
                     self.headers.push(header);
                 }

@@ -27,6 +27,7 @@ use crate::{
         bounds::{self, Bounds},
         thread::Shared,
     },
+    watchdog::Heartbeat,
 };
 
 /// A gateway and the connection that serves it, on this thread alone and at a time of their own.
@@ -54,7 +55,7 @@ impl Gateway {
             phase: watch::channel(Phase::Serving).1,
             opened: Arc::default(),
         };
-        let thread = Rc::new(Thread::new(shared));
+        let thread = Rc::new(Thread::new(shared, Heartbeat::default()));
         let (http2, streams) =
             (Connection::new(thread.limits(), &Budget::default()), Streams::new(thread));
         let mut gateway = Self { http2, streams, readiness, now: clock::now() };
@@ -117,7 +118,8 @@ impl Gateway {
 
     fn receive(&mut self, bytes: Vec<u8>) {
         self.http2.receive(bytes.into(), self.now).unwrap();
-        self.streams.answer_events(&mut self.http2, self.now);
+        let until = clock::now() + Duration::from_hours(1);
+        assert!(self.streams.answer_events(&mut self.http2, self.now, until));
     }
 
     fn is_left(&mut self) {

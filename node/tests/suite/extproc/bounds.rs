@@ -267,17 +267,21 @@ async fn long_names_are_counted_together() {
 }
 
 #[tokio::test]
-async fn headers_without_end_are_answered_without_delay() {
+async fn as_many_headers_as_there_may_be_are_answered_and_more_close_the_stream() {
     let picker = Picker::with_flags(&[]).await;
     let gateway = picker.gateway().await;
-    let names: Vec<String> = (0..100_000).map(|number| format!("x{number}")).collect();
-    let headers: Vec<_> = names.iter().map(|name| (&**name, "")).collect();
+    let names: Vec<String> = (0..=4096).map(|number| format!("x{number}")).collect();
+    let too_many: Vec<_> = names.iter().map(|name| (&**name, "")).collect();
+    let headers = &too_many[1..];
     let body = r#"{"model":"m","prompt":"a"}"#;
-    let mut stream = gateway.ask([request_headers(&headers, MORE), request_body(body, END)]);
+    let mut stream = gateway.ask([request_headers(headers, MORE), request_body(body, END)]);
     stream.answer().await;
     assert_eq!(stream.answer().await, request_piece(body, END));
-    stream.say(response_headers(&headers, END));
+    stream.say(response_headers(headers, END));
     assert_eq!(stream.answer().await, response_headers_set(&[]));
+    let status = gateway.ask([request_headers(&too_many, END)]).ended().await;
+    assert_eq!(status.code(), Code::InvalidArgument);
+    assert!(status.message().ends_with("more than 4096 headers"), "{status:?}");
 }
 
 #[tokio::test]

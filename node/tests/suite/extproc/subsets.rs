@@ -1,5 +1,6 @@
 //! The gateway's choice of candidates, told in metadata.
 
+use prost::Message as _;
 use prost_types::{Value, value::Kind};
 
 use super::{
@@ -8,6 +9,7 @@ use super::{
         with_metadata,
     },
     picker::{Picker, Setup},
+    raw::{PROCESS, Raw},
 };
 
 const NAMESPACE: &str = "envoy.lb.subset_hint";
@@ -96,6 +98,38 @@ async fn what_is_no_subset_confines_nothing() {
     }
     let elsewhere = list([text("10.0.0.1:8000")]);
     assert_eq!(chosen(&picker, "envoy.lb", &elsewhere).await, [A, B, C]);
+}
+
+/// Whoever wrote it meant to confine the request, so nobody is picked: what could be read of it may
+/// not be all.
+#[tokio::test]
+async fn an_unreadable_subset_closes_the_stream() {
+    let picker = picker(&[]).await;
+    let hinted = |hint| with_metadata(request_headers(&[], END), NAMESPACE, KEY, hint);
+    let whole = hinted(list([text("10.0.0.1:8000")])).encode_to_vec();
+    // Another entry of the same map, whose value is no struct.
+    let mut entry = vec![0x0a, u8::try_from(NAMESPACE.len()).unwrap()];
+    entry.extend_from_slice(NAMESPACE.as_bytes());
+    entry.extend_from_slice(&[0x12, 1, 0xff]);
+    let mut broken = whole.clone();
+    let length = u8::try_from(entry.len()).unwrap();
+    broken.extend_from_slice(&[0x42, length + 2, 0x0a, length]);
+    broken.extend_from_slice(&entry);
+    let mut garbled = whole.clone();
+    let at = garbled.windows(8).position(|window| window == b"10.0.0.1").unwrap();
+    garbled[at] = 0xff;
+    let long = hinted(list((0..70_000).map(|_| text("10.0.0.1:8000")))).encode_to_vec();
+    let rows = [
+        (broken, "metadata_context is malformed in namespace envoy.lb.subset_hint"),
+        (garbled, "metadata_context is malformed in namespace envoy.lb.subset_hint"),
+        (long, "bytes, more than 1048576"),
+    ];
+    for (message, why) in rows {
+        let (status, said) = Raw::to(picker.ports().extproc).await.call(PROCESS, &[&message]).await;
+        assert_eq!(status, "3", "{said}");
+        let begins = "it cannot be read which endpoints the request is confined to: ";
+        assert!(said.starts_with(begins) && said.contains(why), "{said}");
+    }
 }
 
 #[tokio::test]

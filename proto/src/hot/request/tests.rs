@@ -1,6 +1,7 @@
 //! What the decoder promises beside reading as the generated types do.
 
 use super::*;
+use crate::base::HeaderMap;
 use crate::ext_proc::processing_request::Request as Part;
 use crate::ext_proc::{HttpBody, HttpHeaders, HttpTrailers, ProcessingRequest};
 use prost::Message as _;
@@ -72,6 +73,19 @@ fn prompts_and_header_values_are_not_shown() {
     let headers: HeaderList = [("authorization", "a secret key")].into_iter().collect();
     let shown = format!("{headers:?}");
     assert!(shown.contains("authorization") && !shown.contains("secret"), "{shown}");
+}
+
+/// Two bytes each: a message of 4 MB would otherwise cost 60 MB and a good part of a second.
+#[test]
+fn more_headers_than_any_request_has_are_refused() {
+    let headers = |count: usize| {
+        let map = [0x0a, 0].repeat(count);
+        let map = HeaderMap::decode(&*map).unwrap();
+        encoded(Part::RequestHeaders(HttpHeaders { headers: Some(map), ..HttpHeaders::default() }))
+    };
+    decode(headers(HEADERS_MAX)).unwrap();
+    let refusal = decode(headers(HEADERS_MAX + 1)).unwrap_err().to_string();
+    assert!(refusal.ends_with("more than 4096 headers"), "{refusal}");
 }
 
 /// Rows are a message and what is said of it.
